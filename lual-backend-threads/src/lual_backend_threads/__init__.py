@@ -1,0 +1,1 @@
+"""The threads backend of lual: one worker thread drains the queue."""
