@@ -1,0 +1,208 @@
+"""Turning a logging call into one tuple of plain data, on the caller's thread.
+
+This is the hot path: `Logger`'s methods inline the common case of what stands here, and
+come here for everything else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+from lual import record as raw
+from lual import reports
+from lual.backend.items import WorkItem
+from lual.context import Scope
+from lual.record import Record, Route
+from lual.snapshot import format_message, is_plain, safe_str, snapshot_fields
+
+
+class CapturedItem(WorkItem):
+    """A work item whose tuple is the raw record itself; see `lual.record`."""
+
+    __slots__ = ()
+
+    @property
+    def logger(self) -> Any:  # type: ignore[override]
+        """The logger that was called."""
+        return self[raw.ROUTE].logger
+
+    @property
+    def record(self) -> Record:  # type: ignore[override]
+        """The record, worked out anew at each reading."""
+        return Record(self)
+
+    #: The engine's items go to the engine's dispatch.
+    dispatch_func = None
+
+    @property
+    def submitted_at(self) -> float:  # type: ignore[override]
+        """Epoch seconds of the call."""
+        return self[raw.TIME_NS] / 1e9  # type: ignore[no-any-return]
+
+
+def new_item(values: tuple[Any, ...]) -> CapturedItem:
+    """Returns the work item of a raw tuple."""
+    return tuple.__new__(CapturedItem, values)
+
+
+class _Numbers:
+    """Counts attempts where `itertools.count` isn't atomic: builds without the GIL."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._next = 0
+
+    def __call__(self) -> int:
+        with self._lock:
+            self._next += 1
+            return self._next
+
+
+def _has_gil() -> bool:
+    return getattr(sys, "_is_gil_enabled", lambda: True)()  # type: ignore[no-any-return]
+
+
+#: Numbers every attempt to log, so that gaps tell what was dropped.
+next_seq: Callable[[], int] = itertools.count(1).__next__ if _has_gil() else _Numbers()
+
+
+class _Who(threading.local):
+    """The running thread's (ident, name), kept until the thread is renamed."""
+
+    def __init__(self) -> None:
+        self.thread = threading.current_thread()
+        self.pair = (threading.get_ident(), self.thread.name)
+
+
+_who = _Who()
+
+
+def current_thread_pair() -> tuple[int, str]:
+    """Returns (ident, name) of the running thread, as they are now."""
+    pair = _who.pair
+    name = _who.thread.name
+    if pair[1] != name:
+        pair = _who.pair = (pair[0], name)
+    return pair
+
+
+def current_task_name() -> str | None:
+    """Returns the name of the running asyncio task, if there is one."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
+    try:
+        task = asyncio.current_task()
+    except (RuntimeError, AttributeError):  # no loop runs here; or asyncio is half imported
+        return None
+    return task.get_name() if task is not None else None
+
+
+def capture_message(message: object, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """Applies the snapshot rule to a message.
+
+    Returns:
+        Template and arguments to be joined later, or the finished text and `()`.
+    """
+    if type(message) is not str:
+        message = safe_str(message)
+    for value in args:
+        if not is_plain(type(value)):
+            text, error = format_message(message, args)
+            if error is not None:
+                reports.problem("format", f"a message doesn't fit its arguments: {text}")
+            return text, ()
+    return message, args
+
+
+def capture_exception(exc_info: object) -> Any:
+    """Returns a `TracebackException` without frames or live objects, or None.
+
+    Args:
+        exc_info: True for the exception being handled, an exception, or a triple as from
+            `sys.exc_info`.
+    """
+    if isinstance(exc_info, BaseException):
+        error: Any = exc_info
+    elif isinstance(exc_info, tuple) and len(exc_info) == 3:
+        error = exc_info[1]
+    else:
+        error = sys.exc_info()[1]
+    if error is None:
+        return None
+    from traceback import TracebackException  # needed for exceptions only
+
+    try:
+        return TracebackException.from_exception(error, lookup_lines=False, compact=True)
+    except Exception as problem:  # the exception's own attributes may raise
+        return f"{type(error).__name__} (its traceback can't be had: {reports.describe(problem)})"
+
+
+def outer_frame(frame: FrameType, stacklevel: int) -> FrameType:
+    """Returns the frame `stacklevel` - 1 callers further out, or the outermost."""
+    while stacklevel > 1 and frame.f_back is not None:
+        frame = frame.f_back
+        stacklevel -= 1
+    return frame
+
+
+def capture(
+    level: int,
+    route: Route,
+    message: object,
+    args: tuple[Any, ...],
+    fields: dict[str, Any],
+    frame: FrameType,
+    scope: Scope | None,
+    bound: Mapping[str, Any] | None,
+) -> CapturedItem:
+    """Returns the work item of any call, whatever was passed to it.
+
+    Args:
+        level: Severity.
+        route: Where the record goes.
+        message: Template, or any object that stands for a text.
+        args: Positional arguments of the call.
+        fields: Keyword arguments of the call; `exc_info`, `stack_info` and `stacklevel`
+            are taken out.
+        frame: The caller's.
+        scope: The running context's.
+        bound: Fields of the logger itself, already snapshots.
+    """
+    extra: dict[str, Any] = {}
+    if fields:
+        exc_info = fields.pop("exc_info", None)
+        if exc_info and (exception := capture_exception(exc_info)) is not None:
+            extra["exception"] = exception
+        frame = outer_frame(frame, int(fields.pop("stacklevel", 1) or 1))
+        if fields.pop("stack_info", False):
+            from traceback import format_stack  # needed on request only
+
+            extra["stack"] = "".join(format_stack(frame)).rstrip("\n")
+        fields = snapshot_fields(fields)
+    task = current_task_name()
+    if task is not None:
+        extra["task_name"] = task
+    text, kept = capture_message(message, args)
+    return new_item(
+        (
+            level,
+            next_seq(),
+            route,
+            time.time_ns(),
+            text,
+            kept,
+            frame.f_code,
+            frame.f_lasti,
+            current_thread_pair(),
+            scope,
+            ({**bound, **fields} if bound else fields) or None,
+            extra or None,
+        )
+    )

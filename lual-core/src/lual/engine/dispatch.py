@@ -1,0 +1,181 @@
+"""From a batch to the pipelines: who wants what, and what became of each record.
+
+Guarantees:
+    * a pipeline sees its records in order and writes once per output and batch;
+    * a record has failed if some pipeline wanted it and no output of any took it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lual.context import dispatch_depth, dispatching
+from lual.errors import ReportedError
+from lual.pipelines.pipeline import Pipeline
+from lual.record import ROUTE, SCOPE, Record
+
+if TYPE_CHECKING:
+    from lual.backend.items import WorkItem
+    from lual.backend.ledger import Ledger
+
+Outcome = BaseException | None
+Raw = Sequence[Any]
+
+
+def _depth(raw: Raw) -> int:
+    scope = raw[SCOPE]
+    return scope.depth if scope is not None else 0
+
+
+def _raw_of(item: WorkItem) -> Raw:
+    """Returns the raw record of any item; the engine's own are that tuple themselves."""
+    record = item.record
+    return record.raw if isinstance(record, Record) else item
+
+
+class Dispatcher:
+    """Runs batches through the pipelines that each record was routed to.
+
+    Args:
+        ledger: Where failures of single outputs are counted.
+        before_batch: Called first, on the thread that dispatches; the gap reports use it.
+        fallback: Pipelines for records that carry no route, as after a trip to another
+            process.
+
+    Threads: one dispatches at a time; others wait, or ask `exclusive` how long.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        before_batch: Callable[[], None] | None = None,
+        fallback: tuple[Pipeline, ...] = (),
+    ) -> None:
+        self._ledger = ledger
+        self._before_batch = before_batch
+        self._fallback = fallback
+        self._touched: dict[Pipeline, None] = {}
+        self._predecessor: tuple[threading.Event, float] | None = None
+        #: Held during every call into the outputs.
+        self.exclusive = threading.RLock()
+
+    def follow(self, drained: threading.Event, timeout: float) -> None:
+        """Begins only when the dispatcher before this one has drained, for order's sake.
+
+        Args:
+            drained: Set when it has.
+            timeout: Seconds after which this one begins anyway.
+        """
+        self._predecessor = (drained, timeout)
+
+    def __call__(self, logger: Any, record: Record) -> None:
+        """Runs one record; raises if it failed."""
+        outcome = self._run_all([record.raw])[0]
+        if outcome is not None:
+            raise outcome
+
+    def many(self, items: Sequence[WorkItem]) -> list[Outcome]:
+        """Runs a batch; returns None, or why it failed, for each item."""
+        raws: Sequence[Raw] = items
+        if len(items[0]) <= SCOPE:  # not the engine's own: a backend under test
+            raws = [_raw_of(item) for item in items]
+        return self._run_all(raws)
+
+    def flush(self) -> None:
+        """Makes the outputs that were written to since the last flush hand over."""
+        with self.exclusive:
+            if self._before_batch is not None:
+                self._before_batch()
+            touched = list(self._touched)
+            self._touched.clear()
+            with dispatching(0):
+                for pipeline in touched:
+                    pipeline.flush()
+
+    def run_report(self, raw: Raw) -> None:
+        """Writes one of the engine's own records; failures are reported, not counted."""
+        with self.exclusive:
+            self._run_same_depth([raw], 1)
+
+    def _run_all(self, raws: Sequence[Raw]) -> list[Outcome]:
+        if self._predecessor is not None and not dispatch_depth():
+            drained, timeout = self._predecessor
+            drained.wait(timeout)
+            self._predecessor = None
+        with self.exclusive:
+            if self._before_batch is not None:
+                self._before_batch()
+            depths = {_depth(raw) for raw in raws}
+            if len(depths) == 1:
+                return self._run_same_depth(raws, depths.pop())
+            outcomes: list[Outcome] = []
+            for raw in raws:  # rare: an output logged while the application did
+                outcomes += self._run_same_depth([raw], _depth(raw))
+            return outcomes
+
+    def _run_same_depth(self, raws: Sequence[Raw], depth: int) -> list[Outcome]:
+        try:
+            with dispatching(depth):
+                first = raws[0][ROUTE].pipelines or self._fallback
+                if all(raw[ROUTE].pipelines is first for raw in raws):
+                    shares = [(pipeline, None) for pipeline in first]
+                    return self._run(raws, shares)
+                return self._run(raws, self._shares(raws))
+        except BaseException as error:  # noqa: BLE001  the outcome of all: who called decides
+            return [error] * len(raws)
+
+    def _shares(self, raws: Sequence[Raw]) -> list[tuple[Pipeline, list[int] | None]]:
+        """Returns each pipeline with the places of its records."""
+        shares: dict[Pipeline, list[int]] = {}
+        for index, raw in enumerate(raws):
+            for pipeline in raw[ROUTE].pipelines or self._fallback:
+                shares.setdefault(pipeline, []).append(index)
+        return list(shares.items())
+
+    def _run(
+        self, raws: Sequence[Raw], shares: Sequence[tuple[Pipeline, list[int] | None]]
+    ) -> list[Outcome]:
+        failed: dict[int, Exception] = {}
+        results = []
+        for pipeline, places in shares:
+            self._touched[pipeline] = None
+            mine = raws if places is None else [raws[i] for i in places]
+            result = pipeline.run(mine)
+            if result.output_errors:
+                self._ledger.add("output_errors", result.output_errors)
+            results.append((places, result, len(mine)))
+            for index, error in result.failed.items():
+                failed[index if places is None else places[index]] = error
+        outcomes: list[Outcome] = [None] * len(raws)
+        if failed:
+            for places, result, count in results:
+                wanted = range(count) if result.wanted is None else result.wanted
+                for index in wanted:
+                    if index not in result.failed:
+                        failed.pop(index if places is None else places[index], None)
+            for index, error in failed.items():
+                outcomes[index] = ReportedError(str(error))
+        return outcomes
+
+
+class PipelinesDescription:
+    """The pipelines of a configuration, as data that can go to another process.
+
+    Args:
+        pipelines: The root logger's.
+    """
+
+    def __init__(self, pipelines: Sequence[Pipeline]) -> None:
+        self.pipelines = tuple(pipelines)
+
+    def open(self) -> Dispatcher:
+        """Opens the outputs and returns a dispatcher that sends every record to them."""
+        from lual.backend.ledger import Ledger
+
+        for pipeline in self.pipelines:
+            pipeline.open()
+        return Dispatcher(Ledger(), fallback=self.pipelines)
+
+
