@@ -1,0 +1,1 @@
+"""What happens to a record: level, filters, transformers, presenter, outputs."""

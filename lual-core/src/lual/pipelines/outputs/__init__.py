@@ -1,0 +1,1 @@
+"""Outputs: where the text of records goes."""
