@@ -6,9 +6,8 @@ None nearly always, else a `Scope`. A task or thread sees its own scope.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
 from typing import Any
 
 from lual.snapshot import snapshot_fields
@@ -58,16 +57,23 @@ def dispatch_depth() -> int:
     return scope.depth if scope is not None else 0
 
 
-@contextmanager
-def dispatching(record_depth: int) -> Iterator[None]:
+class dispatching:  # noqa: N801  it reads as what it marks: `with dispatching(depth)`
     """Marks the current context as dispatching a record.
 
     Args:
         record_depth: The depth at which that record itself was logged.
     """
-    scope = SCOPE.get()
-    token = SCOPE.set(Scope(scope.fields if scope else {}, record_depth + 1))
-    try:
-        yield
-    finally:
-        SCOPE.reset(token)
+
+    __slots__ = ("_depth", "_token")
+    _token: Token[Scope | None]
+
+    def __init__(self, record_depth: int) -> None:
+        self._depth = record_depth + 1
+
+    def __enter__(self) -> None:
+        scope = SCOPE.get()
+        inside = Scope(scope.fields if scope is not None else {}, self._depth)
+        self._token = SCOPE.set(inside)
+
+    def __exit__(self, *error: object) -> None:
+        SCOPE.reset(self._token)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from lual import reports
 from lual.backend.reentry import entry
 from lual.context import SCOPE, Scope
-from lual.engine.capture import CapturedItem, _who, capture, next_seq
+from lual.engine.capture import LOCAL, CapturedItem, capture, next_seq
 from lual.engine.gap_record import ENGINE_LOGGER
 from lual.engine.waiting import Submitted
 from lual.engine.writer import writer
@@ -113,7 +113,7 @@ def _level_method(level: int) -> Callable[..., None]:
     new = tuple.__new__
     plain = PLAIN
     modules = sys.modules
-    who = _who
+    local = LOCAL
     engine = _writer
     item_class = CapturedItem
 
@@ -134,11 +134,11 @@ def _level_method(level: int) -> Callable[..., None]:
                 _log(self, level, message, args, fields, getframe(1), scope)
                 return
         frame = getframe(1)
+        who = local.who
         pair = who.pair
-        # Read past the property, which takes a quarter of what the rest of this takes.
-        name = who.thread._name  # type: ignore[attr-defined]
-        if pair[1] is not name:
-            pair = who.pair = (pair[0], name)
+        # Read past the property, which would take longer than all the reads around it.
+        if pair[1] is not who.thread._name:  # type: ignore[attr-defined]
+            pair = who.renamed()
         item = new(
             item_class,
             (

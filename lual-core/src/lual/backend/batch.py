@@ -30,6 +30,13 @@ def group_by_dispatch(
     A function without `many` gets its items one by one: between two of them a stop that
     ran out of time may still call the rest back.
     """
+    for item in items:
+        if item.dispatch_func is not None:
+            break
+    else:
+        if hasattr(default, "many"):  # nearly always
+            yield default, items
+            return
     start = 0
     while start < len(items):
         func = items[start].dispatch_func or default
@@ -68,13 +75,13 @@ def run_batch(
     begun = 0
     for func, group in group_by_dispatch(items, dispatch_func):
         begun += len(group)
-        interruption = _run_group(group, func, config)
+        interruption = run_group(group, func, config)
         if on_caller and interruption is not None:
             config.queue.requeue_front(items[begun:])
             raise interruption
 
 
-def _run_group(
+def run_group(
     group: Sequence[WorkItem], func: Any, config: BackendConfig
 ) -> BaseException | None:
     """Returns the first outcome that isn't an `Exception`, after booking all of them."""
@@ -84,7 +91,9 @@ def _run_group(
     with dispatching(0):
         outcomes = _call(group, func)
     took = clock.now() - start
-    failures = [(i, e) for i, e in zip(group, outcomes) if e is not None]
+    failures: list[tuple[WorkItem, BaseException]] = []
+    if outcomes.count(None) != len(outcomes):
+        failures = [(i, e) for i, e in zip(group, outcomes, strict=True) if e is not None]
     reason = "no_dispatch" if func is None else "dispatch"
     ledger.book(
         generation, processed=len(group) - len(failures), failed=len(failures), reason=reason

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from threading import get_ident
 from typing import Literal
 
-from lual.backend.batch import group_by_dispatch, report, run_batch
+from lual.backend.batch import group_by_dispatch, report, run_group
 from lual.backend.contract import BackendConfig
 from lual.backend.items import Dispatch, WorkItem
 from lual.backend.queue import BoundedQueue
@@ -121,8 +121,11 @@ class Consumer:
                     return None
                 if not park:
                     return []
+                # Said before the last look at the queue: a submit takes no lock, so it
+                # either is seen here or sees that it must wake this worker.
                 self._wake_at = 1 if wait is None else self._trigger
-                self._clock.wait(self._changed, wait)
+                if self.queue.size() < self._wake_at:
+                    self._clock.wait(self._changed, wait)
                 self._wake_at = NEVER
 
     def _finish(self) -> None:
@@ -179,19 +182,22 @@ class Consumer:
             if not self._begin(len(group), epoch):
                 return
             try:
-                run_batch(group, func, self.config, on_caller=on_caller)
-            except BaseException:
-                self._put_back()  # a caller's Ctrl-C: what was not begun waits again
-                raise
+                interruption = run_group(group, func, self.config)
             finally:
                 self._end(epoch)
+            if on_caller and interruption is not None:
+                self._put_back()  # a caller's Ctrl-C: what was not begun waits again
+                raise interruption
 
     def _begin(self, count: int, epoch: int) -> bool:
         with self._lock:
             if epoch != self._epoch:
                 return False
-            for _ in range(min(count, len(self._hand))):
-                self._hand.popleft()
+            if count >= len(self._hand):
+                self._hand.clear()
+            else:
+                for _ in range(count):
+                    self._hand.popleft()
             self._begun = count
             self._in_output = self._unflushed = True
             return True
@@ -201,7 +207,6 @@ class Consumer:
             if epoch == self._epoch or self._state == "stopped":
                 self._begun = 0
                 self._in_output = False
-                self._changed.notify_all()
 
     def _put_back(self) -> None:
         with self._lock:

@@ -98,6 +98,7 @@ class Ledger(MutableMapping[str, Any]):
         self.latency = {"queue": Histogram(), "dispatch": Histogram()}
         self._queues: tuple[BoundedQueue, ...] = ()
         self._data: MutableMapping[str, Any] = {} if storage is None else storage
+        self._is_public = storage is not None
         for name in COUNTERS:
             self._data.setdefault(name, 0)
         for name in TABLES:
@@ -257,8 +258,8 @@ class Ledger(MutableMapping[str, Any]):
 
     def publish(self) -> None:
         """Writes the derived totals into the storage, for who reads a plain dict."""
-        with self.lock:
-            if self._queues:
+        if self._is_public:
+            with self.lock:
                 self._data.update(self.totals())
 
     def reset(self) -> None:

@@ -1,7 +1,8 @@
 """The bounded queue: order, limit, overflow, and the booking of what is admitted.
 
 Guarantees:
-    * every operation is O(1) per record, and takes one lock for a short section;
+    * every operation is O(1) per record; admission takes no lock while there is room: it
+      appends, and looks whether that was one too many;
     * `size()` never exceeds the limit, with or without the GIL (`requeue_front` alone may
       exceed it, by one batch);
     * re-entrant: a signal handler or finaliser may call anything in the middle of anything;
@@ -102,6 +103,7 @@ class BoundedQueue:
         self._items: deque[WorkItem] = deque()
         #: As `size()`, but one call of C: read once a record by `BaseBackend.submit`.
         self.waiting: Callable[[], int] = self._items.__len__
+        self._append: Callable[[WorkItem], None] = self._items.append
         self._aside: deque[tuple[int, WorkItem]] = deque()  # (position, protected record)
         self._returned: deque[WorkItem] = deque()
         self._is_open = True
@@ -144,21 +146,26 @@ class BoundedQueue:
         Blocks: only under `block`, at most `block_timeout`.
         Threads: any thread; the items of one thread keep their order.
         """
+        self._append(item)
+        if self.waiting() <= self._room:
+            return True
+        return self._settle(item)
+
+    @carries("item")
+    def _settle(self, item: WorkItem) -> bool:
+        """Decides about an item that was one too many when it was appended."""
         with self._lock:
-            items = self._items
-            if len(items) < self._room:
-                items.append(item)
-                if len(items) <= self._room:
-                    return True
-                if not self._withdraw(item):
-                    return True
+            if self._is_open and len(self._items) <= self._room:  # room appeared meanwhile
+                return True
+            if not self._withdraw(item):
+                return True
         return self._overflow(item)
 
     def _withdraw(self, item: WorkItem) -> bool:
-        """Takes `item` out again: an interruption filled the last place before it did.
+        """Takes `item` out again; other threads may append meanwhile, but not extract.
 
         Returns:
-            False if a further interruption evicted it already, and counted that.
+            False if it isn't there: it was extracted, or evicted and counted.
         """
         for index in range(len(self._items) - 1, -1, -1):
             if self._items[index] is item:
@@ -327,9 +334,12 @@ class BoundedQueue:
     def clear(self) -> int:
         """Removes all items, counting nothing; returns how many they were."""
         with self._lock:
-            count = self.size()
-            for place in (self._returned, self._aside, self._items):
-                place.clear()  # type: ignore[attr-defined]
+            waiting = len(self._items)
+            count = len(self._returned) + len(self._aside) + waiting
+            self._returned.clear()
+            self._aside.clear()
+            for _ in range(waiting):  # what others append meanwhile isn't counted
+                self._items.popleft()
             self._removed += count
             self._measure()
             self._has_room.notify_all()
@@ -355,7 +365,7 @@ class BoundedQueue:
         """Returns how many items wait, 0 to `max_size`."""
         returned = len(self._returned)
         size = returned + len(self._aside) + len(self._items)
-        # One record too many stands there while an interrupted admission withdraws.
+        # An append that was one too many stands there until its thread withdraws it.
         return size if returned or size <= self.max_size else self.max_size
 
     def is_empty(self) -> bool:

@@ -21,6 +21,7 @@ from lual.engine.writer import writer
 from lual.errors import ConfigError, did_you_mean
 from lual.levels import NOTSET, parse_level
 from lual.loggers import Logger, get_logger
+from lual.pipelines.outputs.file import check_no_conflict
 from lual.pipelines.parse import parse_pipeline
 from lual.pipelines.pipeline import Pipeline, is_async_output
 
@@ -73,10 +74,12 @@ def _apply(given: Mapping[str, Any]) -> None:
     if "level" in given:
         changes.setdefault(loggers.ROOT_NAME, {})["level"] = new.level
     before = pipelines_in_use()
-    opened = _open(_named_in(changes), before)
+    after = _after(changes)
+    check_no_conflict(output for each in after for output in each.outputs)
+    opened = _open(after, before)
     try:
         line = _line_for(new, changes)
-        _check_async_outputs(new, line, {*before, *opened})
+        _check_async_outputs(line, after)
     except BaseException:
         _close(opened)
         raise
@@ -150,8 +153,13 @@ def parse_logger_settings(name: str, given: Any) -> dict[str, Any]:
     return change
 
 
-def _named_in(changes: Mapping[str, Mapping[str, Any]]) -> list[Pipeline]:
-    return [p for change in changes.values() for p in change.get("pipelines", ())]
+def _after(changes: Mapping[str, Mapping[str, Any]]) -> list[Pipeline]:
+    """Returns the pipelines that all loggers will have once the changes are made."""
+    found = [p for change in changes.values() for p in change.get("pipelines", ())]
+    for name, logger in loggers.all_loggers().items():
+        if "pipelines" not in changes.get(name, {}):
+            found += logger.pipelines
+    return found
 
 
 def pipelines_in_use() -> dict[Pipeline, None]:
@@ -177,7 +185,7 @@ def _close(pipelines: Iterable[Pipeline]) -> None:
         closing.close()
 
 
-def _check_async_outputs(new: Settings, line: Any, pipelines: Iterable[Pipeline]) -> None:
+def _check_async_outputs(line: Any, pipelines: Iterable[Pipeline]) -> None:
     if line is not None and line.supports_async_outputs():
         return
     for each in pipelines:

@@ -1,0 +1,1 @@
+"""The engine in front of the backends; see `lual.engine.writer`."""

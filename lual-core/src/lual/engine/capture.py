@@ -72,24 +72,33 @@ def _has_gil() -> bool:
 next_seq: Callable[[], int] = itertools.count(1).__next__ if _has_gil() else _Numbers()
 
 
-class _Who(threading.local):
-    """The running thread's (ident, name), kept until the thread is renamed."""
+class Who:
+    """The running thread, and its (ident, name) as long as it isn't renamed."""
+
+    __slots__ = ("pair", "thread")
 
     def __init__(self) -> None:
         self.thread = threading.current_thread()
         self.pair = (threading.get_ident(), self.thread.name)
 
+    def renamed(self) -> tuple[int, str]:
+        """Returns the pair with the thread's present name."""
+        self.pair = (self.pair[0], self.thread.name)
+        return self.pair
 
-_who = _Who()
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.who = Who()
+
+
+LOCAL = _Local()
 
 
 def current_thread_pair() -> tuple[int, str]:
     """Returns (ident, name) of the running thread, as they are now."""
-    pair = _who.pair
-    name = _who.thread.name
-    if pair[1] != name:
-        pair = _who.pair = (pair[0], name)
-    return pair
+    who = LOCAL.who
+    return who.pair if who.pair[1] == who.thread.name else who.renamed()
 
 
 def current_task_name() -> str | None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Outcome = BaseException | None
 Raw = Sequence[Any]
+#: A pipeline and the places of its records in the batch; None: all of them.
+Share = tuple[Pipeline, list[int] | None]
 
 
 def _depth(raw: Raw) -> int:
@@ -56,7 +58,7 @@ class Dispatcher:
         self._ledger = ledger
         self._before_batch = before_batch
         self._fallback = fallback
-        self._touched: dict[Pipeline, None] = {}
+        self._touched: dict[int, Pipeline] = {}
         self._predecessor: tuple[threading.Event, float] | None = None
         #: Held during every call into the outputs.
         self.exclusive = threading.RLock()
@@ -88,7 +90,7 @@ class Dispatcher:
         with self.exclusive:
             if self._before_batch is not None:
                 self._before_batch()
-            touched = list(self._touched)
+            touched = list(self._touched.values())
             self._touched.clear()
             with dispatching(0):
                 for pipeline in touched:
@@ -97,7 +99,7 @@ class Dispatcher:
     def run_report(self, raw: Raw) -> None:
         """Writes one of the engine's own records; failures are reported, not counted."""
         with self.exclusive:
-            self._run_same_depth([raw], 1)
+            self._run_same_depth([raw], 1, self._shares([raw]))
 
     def _run_all(self, raws: Sequence[Raw]) -> list[Outcome]:
         if self._predecessor is not None and not dispatch_depth():
@@ -107,40 +109,45 @@ class Dispatcher:
         with self.exclusive:
             if self._before_batch is not None:
                 self._before_batch()
-            depths = {_depth(raw) for raw in raws}
-            if len(depths) == 1:
-                return self._run_same_depth(raws, depths.pop())
-            outcomes: list[Outcome] = []
-            for raw in raws:  # rare: an output logged while the application did
-                outcomes += self._run_same_depth([raw], _depth(raw))
-            return outcomes
+            first = raws[0][ROUTE].pipelines
+            for raw in raws:
+                if raw[SCOPE] is not None or raw[ROUTE].pipelines is not first:
+                    return self._run_mixed(raws)
+            return self._run_same_depth(raws, 0, [(p, None) for p in first or self._fallback])
 
-    def _run_same_depth(self, raws: Sequence[Raw], depth: int) -> list[Outcome]:
+    def _run_mixed(self, raws: Sequence[Raw]) -> list[Outcome]:
+        depths = {_depth(raw) for raw in raws}
+        if len(depths) == 1:
+            return self._run_same_depth(raws, depths.pop(), self._shares(raws))
+        outcomes: list[Outcome] = []
+        for raw in raws:  # rare: an output logged while the application did
+            outcomes += self._run_same_depth([raw], _depth(raw), self._shares([raw]))
+        return outcomes
+
+    def _run_same_depth(
+        self, raws: Sequence[Raw], depth: int, shares: Sequence[Share]
+    ) -> list[Outcome]:
         try:
             with dispatching(depth):
-                first = raws[0][ROUTE].pipelines or self._fallback
-                if all(raw[ROUTE].pipelines is first for raw in raws):
-                    shares = [(pipeline, None) for pipeline in first]
-                    return self._run(raws, shares)
-                return self._run(raws, self._shares(raws))
+                return self._run(raws, shares)
         except BaseException as error:  # noqa: BLE001  the outcome of all: who called decides
             return [error] * len(raws)
 
-    def _shares(self, raws: Sequence[Raw]) -> list[tuple[Pipeline, list[int] | None]]:
+    def _shares(self, raws: Sequence[Raw]) -> list[Share]:
         """Returns each pipeline with the places of its records."""
-        shares: dict[Pipeline, list[int]] = {}
+        shares: dict[int, tuple[Pipeline, list[int]]] = {}
         for index, raw in enumerate(raws):
             for pipeline in raw[ROUTE].pipelines or self._fallback:
-                shares.setdefault(pipeline, []).append(index)
-        return list(shares.items())
+                shares.setdefault(id(pipeline), (pipeline, []))[1].append(index)
+        return list(shares.values())
 
     def _run(
-        self, raws: Sequence[Raw], shares: Sequence[tuple[Pipeline, list[int] | None]]
+        self, raws: Sequence[Raw], shares: Sequence[Share]
     ) -> list[Outcome]:
         failed: dict[int, Exception] = {}
         results = []
         for pipeline, places in shares:
-            self._touched[pipeline] = None
+            self._touched[id(pipeline)] = pipeline
             mine = raws if places is None else [raws[i] for i in places]
             result = pipeline.run(mine)
             if result.output_errors:
