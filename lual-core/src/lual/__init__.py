@@ -1,9 +1,9 @@
 """Logging that never stalls, crashes or lies to the program that logs.
 
-    import lual
+import lual
 
-    log = lual.logger("app")
-    log.warning("disk %s is %d %% full", "sda1", 93)
+log = lual.logger("app")
+log.warning("disk %s is %d %% full", "sda1", 93)
 """
 
 from __future__ import annotations

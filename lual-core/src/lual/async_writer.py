@@ -1,7 +1,7 @@
 """The asynchronous layer as a whole: start, stop, flush and watch it.
 
-    import lual
-    lual.async_writer.stop()
+import lual
+lual.async_writer.stop()
 """
 
 from __future__ import annotations

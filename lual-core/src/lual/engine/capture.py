@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lual import record as raw
 from lual import reports
@@ -23,27 +23,19 @@ from lual.snapshot import format_message, is_plain, safe_str, snapshot_fields
 
 
 class CapturedItem(WorkItem):
-    """A work item whose tuple is the raw record itself; see `lual.record`."""
+    """A work item whose tuple is the raw record itself; see `lual.record`.
+
+    `record` is worked out anew at each reading; `submitted_at` is the time of the call.
+    """
 
     __slots__ = ()
 
-    @property
-    def logger(self) -> Any:  # type: ignore[override]
-        """The logger that was called."""
-        return self[raw.ROUTE].logger
-
-    @property
-    def record(self) -> Record:  # type: ignore[override]
-        """The record, worked out anew at each reading."""
-        return Record(self)
-
-    #: The engine's items go to the engine's dispatch.
-    dispatch_func = None
-
-    @property
-    def submitted_at(self) -> float:  # type: ignore[override]
-        """Epoch seconds of the call."""
-        return self[raw.TIME_NS] / 1e9  # type: ignore[no-any-return]
+    if not TYPE_CHECKING:  # a checker knows them as attributes of WorkItem
+        logger = property(lambda self: self[raw.ROUTE].logger)
+        record = property(Record)
+        submitted_at = property(lambda self: self[raw.TIME_NS] / 1e9)
+        #: The engine's items go to the engine's dispatch.
+        dispatch_func = None
 
 
 def new_item(values: tuple[Any, ...]) -> CapturedItem:
@@ -65,7 +57,7 @@ class _Numbers:
 
 
 def _has_gil() -> bool:
-    return getattr(sys, "_is_gil_enabled", lambda: True)()  # type: ignore[no-any-return]
+    return getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 #: Numbers every attempt to log, so that gaps tell what was dropped.
@@ -149,7 +141,7 @@ def capture_exception(exc_info: object) -> Any:
 
     try:
         return TracebackException.from_exception(error, lookup_lines=False, compact=True)
-    except Exception as problem:  # the exception's own attributes may raise
+    except Exception as problem:  # noqa: BLE001  its own attributes may raise anything
         return f"{type(error).__name__} (its traceback can't be had: {reports.describe(problem)})"
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lual.context import dispatch_depth, dispatching
 from lual.errors import ReportedError
@@ -19,6 +20,8 @@ from lual.record import ROUTE, SCOPE, Record
 if TYPE_CHECKING:
     from lual.backend.items import WorkItem
     from lual.backend.ledger import Ledger
+
+_T = TypeVar("_T")
 
 Outcome = BaseException | None
 Raw = Sequence[Any]
@@ -43,6 +46,8 @@ class Dispatcher:
     Args:
         ledger: Where failures of single outputs are counted.
         before_batch: Called first, on the thread that dispatches; the gap reports use it.
+        after_batch: Called last, when the outputs are free again; for records that came
+            from inside them and could not be queued.
         fallback: Pipelines for records that carry no route, as after a trip to another
             process.
 
@@ -53,15 +58,19 @@ class Dispatcher:
         self,
         ledger: Ledger,
         before_batch: Callable[[], None] | None = None,
+        after_batch: Callable[[], None] | None = None,
         fallback: tuple[Pipeline, ...] = (),
     ) -> None:
         self._ledger = ledger
         self._before_batch = before_batch
+        self._after_batch = after_batch
         self._fallback = fallback
         self._touched: dict[int, Pipeline] = {}
         self._predecessor: tuple[threading.Event, float] | None = None
         #: Held during every call into the outputs.
         self.exclusive = threading.RLock()
+        #: Ident of the thread that holds it.
+        self.owner: int | None = None
 
     def follow(self, drained: threading.Event, timeout: float) -> None:
         """Begins only when the dispatcher before this one has drained, for order's sake.
@@ -87,14 +96,14 @@ class Dispatcher:
 
     def flush(self) -> None:
         """Makes the outputs that were written to since the last flush hand over."""
-        with self.exclusive:
-            if self._before_batch is not None:
-                self._before_batch()
-            touched = list(self._touched.values())
-            self._touched.clear()
-            with dispatching(0):
-                for pipeline in touched:
-                    pipeline.flush()
+        self._exclusively(self._flush_touched)
+
+    def _flush_touched(self) -> None:
+        touched = list(self._touched.values())
+        self._touched.clear()
+        with dispatching(0):
+            for pipeline in touched:
+                pipeline.flush()
 
     def run_report(self, raw: Raw) -> None:
         """Writes one of the engine's own records; failures are reported, not counted."""
@@ -106,14 +115,27 @@ class Dispatcher:
             drained, timeout = self._predecessor
             drained.wait(timeout)
             self._predecessor = None
+        return self._exclusively(lambda: self._run_by_route(raws))
+
+    def _exclusively(self, work: Callable[[], _T]) -> _T:
+        """Does something with the outputs that only one thread may do at a time."""
         with self.exclusive:
-            if self._before_batch is not None:
-                self._before_batch()
-            first = raws[0][ROUTE].pipelines
-            for raw in raws:
-                if raw[SCOPE] is not None or raw[ROUTE].pipelines is not first:
-                    return self._run_mixed(raws)
-            return self._run_same_depth(raws, 0, [(p, None) for p in first or self._fallback])
+            outer, self.owner = self.owner, get_ident()
+            try:
+                if self._before_batch is not None:
+                    self._before_batch()
+                return work()
+            finally:
+                self.owner = outer
+                if outer is None and self._after_batch is not None:
+                    self._after_batch()
+
+    def _run_by_route(self, raws: Sequence[Raw]) -> list[Outcome]:
+        first = raws[0][ROUTE].pipelines
+        for raw in raws:
+            if raw[SCOPE] is not None or raw[ROUTE].pipelines is not first:
+                return self._run_mixed(raws)
+        return self._run_same_depth(raws, 0, [(p, None) for p in first or self._fallback])
 
     def _run_mixed(self, raws: Sequence[Raw]) -> list[Outcome]:
         depths = {_depth(raw) for raw in raws}
@@ -141,9 +163,7 @@ class Dispatcher:
                 shares.setdefault(id(pipeline), (pipeline, []))[1].append(index)
         return list(shares.values())
 
-    def _run(
-        self, raws: Sequence[Raw], shares: Sequence[Share]
-    ) -> list[Outcome]:
+    def _run(self, raws: Sequence[Raw], shares: Sequence[Share]) -> list[Outcome]:
         failed: dict[int, Exception] = {}
         results = []
         for pipeline, places in shares:
@@ -184,5 +204,3 @@ class PipelinesDescription:
         for pipeline in self.pipelines:
             pipeline.open()
         return Dispatcher(Ledger(), fallback=self.pipelines)
-
-

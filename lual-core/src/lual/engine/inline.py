@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lual.backend.items import WorkItem
     from lual.backend.ledger import Ledger
     from lual.backend.queue import BoundedQueue
     from lual.engine.capture import CapturedItem
@@ -62,7 +63,7 @@ class InlineWriter:
         """
         self._ledger.take(1)
         self._pending.append(item)
-        if self._owner == get_ident() or self._drain(patience):
+        if self._is_inside() or self._drain(patience):
             return True
         try:
             self._pending.remove(item)
@@ -80,10 +81,20 @@ class InlineWriter:
         Returns:
             True iff that was done.
         """
-        if self._owner == get_ident() or not self._drain(timeout):
+        if self._is_inside() or not self._drain(timeout):
             return False
         self._dispatcher.flush()
         return True
+
+    def write_late(self) -> None:
+        """Writes what came from inside the outputs; the dispatcher calls it after a batch."""
+        if self._pending and self._owner is None:
+            self._drain(None)
+
+    def _is_inside(self) -> bool:
+        """Tells whether this thread is writing already, further out on its stack."""
+        me = get_ident()
+        return me in (self._owner, self._dispatcher.owner)
 
     def _drain(self, patience: float | None) -> bool:
         exclusive = self._dispatcher.exclusive
@@ -108,7 +119,7 @@ class InlineWriter:
         while self._pending:
             self._run([self._pending.popleft()], inline=True)
 
-    def _run(self, items: Sequence[CapturedItem], *, inline: bool) -> None:
+    def _run(self, items: Sequence[WorkItem], *, inline: bool) -> None:
         generation = self._ledger.generation
         outcomes = self._dispatcher.many(items)
         errors = [e for e in outcomes if e is not None]

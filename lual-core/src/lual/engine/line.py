@@ -7,37 +7,22 @@ the old one; a record stays with the line that admitted it.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from lual import reports
 from lual.backend.contract import BackendConfig
 from lual.backend.queue import BoundedQueue
 from lual.engine import discovery
-from lual.engine.dispatch import Dispatcher, PipelinesDescription
+from lual.engine.dispatch import PipelinesDescription
 from lual.errors import ConfigError
 
 if TYPE_CHECKING:
     from lual.backend.contract import Backend, BackendInfo
     from lual.backend.ledger import Ledger
+    from lual.engine.async_settings import AsyncSettings
+    from lual.engine.dispatch import Dispatcher
     from lual.engine.writer import AsyncWriter
     from lual.pipelines.pipeline import Pipeline
-
-
-class AsyncSettings(Protocol):
-    """What the engine reads of the configuration; names and meaning are the settings'."""
-
-    backend: str | None
-    async_batch_size: int
-    async_flush_interval: float
-    max_queue_size: int
-    overflow_strategy: str
-    flush_level: int
-    protect_level: int
-    block_timeout: float
-    flush_timeout: float
-    shutdown_timeout: float
-    after_stop: str
-    backend_options: dict[str, Any]
 
 
 class Line:
@@ -85,15 +70,20 @@ class Line:
         """Tells whether `async def` outputs can be awaited here."""
         return bool(self.info.capabilities.get("async_outputs", False))
 
+    def stop(self, timeout: float) -> bool:
+        """Stops the backend; one that raises counts as not drained, and is reported."""
+        try:
+            return self.backend.stop(timeout)
+        except Exception as error:  # noqa: BLE001  a backend's fault isn't the application's
+            reports.problem("backend", f"the backend's stop raised {reports.describe(error)}")
+            return False
+
     def retire(self) -> None:
         """Drains and ends the backend, drops and counts what could not be drained.
 
         Blocks: at most `shutdown_timeout`.
         """
-        try:
-            self.backend.stop(self.settings.shutdown_timeout)
-        except Exception as error:  # a backend's fault must not undo a valid configuration
-            reports.problem("backend", f"the old backend's stop raised {reports.describe(error)}")
+        self.stop(self.settings.shutdown_timeout)
         rest = self.queue.extract_batch(self.queue.size())
         self._ledger.drop([item.level for item in rest], "shutdown_timeout", in_flight=True)
         self._ledger.detach(self.queue)
@@ -114,7 +104,7 @@ def build_line(
         ConfigError: The backend can't be had, refuses its options, or can't start.
     """
     loaded = discovery.load(discovery.resolve(settings.backend))
-    dispatcher = Dispatcher(writer.ledger, writer.before_batch)
+    dispatcher = writer.new_dispatcher()
     queue = BoundedQueue(
         settings.max_queue_size,
         settings.overflow_strategy,
@@ -143,14 +133,12 @@ def build_line(
     )
     try:
         backend = discovery.create(loaded, config)
-        line = Line(
-            loaded.name, loaded.info, settings, queue, backend, dispatcher, writer.ledger
-        )
+        line = Line(loaded.name, loaded.info, settings, queue, backend, dispatcher, writer.ledger)
         line.start()
     except ConfigError:
         writer.ledger.detach(queue)
         raise
-    except Exception as error:  # whatever a backend's start raises, the old setup stays
+    except Exception as error:
         writer.ledger.detach(queue)
         raise ConfigError(
             f"the backend {loaded.name!r} can't start: {reports.describe(error)}"

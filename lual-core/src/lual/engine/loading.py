@@ -252,11 +252,14 @@ def _answer(answers: list[Any]) -> Any:
 
 
 def _guarded(
-    candidate: Candidate, what: str, call: Callable[[], _T], *passing: type[Exception]
+    candidate: Candidate,
+    what: str,
+    call: Callable[[], _T],
+    passing: type[BaseException] = KeyboardInterrupt,
 ) -> _T:
     try:
         return call()
-    except (KeyboardInterrupt, *passing):
+    except (KeyboardInterrupt, passing):
         raise
     except BaseException as error:  # foreign code, which may even call sys.exit
         raise BrokenBackendError(f"{candidate} {what}: {reports.describe(error)}") from error

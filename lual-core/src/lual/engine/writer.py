@@ -22,23 +22,21 @@ from lual import reports
 from lual.backend.clock import Clock, check_timeout
 from lual.backend.ledger import Ledger
 from lual.context import dispatch_depth
+from lual.engine.detour import Detour
 from lual.engine.dispatch import Dispatcher
 from lual.engine.gap_record import gap_record
 from lual.engine.gaps import GapReports
 from lual.engine.inline import InlineWriter
 from lual.engine.stats import collect
-from lual.record import LEVEL, SEQ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lual.engine.async_settings import AsyncSettings
     from lual.engine.capture import CapturedItem
-    from lual.engine.line import AsyncSettings, Line
+    from lual.engine.line import Line
     from lual.pipelines.pipeline import Pipeline
     from lual.record import Route
-
-#: Seconds between two attempts to leave DEGRADED.
-RECOVERY_INTERVAL = 30.0
 
 #: Defaults for a program that configured nothing; seconds.
 _FLUSH_TIMEOUT = _SHUTDOWN_TIMEOUT = 5.0
@@ -75,11 +73,18 @@ class AsyncWriter:
         self.gaps = GapReports(self._watch_admissions, self.clock.now)
         self.reports_written = 0
         self._refused: set[int] = set()
-        self._next_attempt = 0.0
         self._changing = threading.RLock()
-        self._sync = Dispatcher(self.ledger, self.before_batch)
+        self._sync = self.new_dispatcher()
         self.inline = InlineWriter(self.ledger, self._sync)
+        detour = Detour(self)
+        self.past_queue = detour.past_queue
+        self.refused = detour.refused
+        self.drop = detour.drop
         self.submit: Callable[[CapturedItem], bool] = self.inline.write
+
+    def new_dispatcher(self) -> Dispatcher:
+        """Returns a dispatcher that also writes the engine's reports and late records."""
+        return Dispatcher(self.ledger, self._before_batch, self._after_batch)
 
     # Changing what runs
 
@@ -101,7 +106,7 @@ class AsyncWriter:
             self.settings = settings
             self.line = line
             if line is not None:
-                self._run_on(line)
+                self.run_on(line)
             else:
                 self.state = "NEW"
                 self.inline.use(self._sync, None)
@@ -110,7 +115,8 @@ class AsyncWriter:
             if old is not None:
                 old.retire()
 
-    def _run_on(self, line: Line) -> None:
+    def run_on(self, line: Line) -> None:
+        """Sends records through a line that has been started."""
         self.inline.use(line.dispatcher, line.queue)
         self.state = "RUNNING"
         self.submit = self._first_record
@@ -142,7 +148,7 @@ class AsyncWriter:
                 reports.problem("backend", f"the backend can't start: {reports.describe(error)}")
                 raise
             self.epoch += 1
-            self._run_on(line)
+            self.run_on(line)
 
     def stop(self, timeout: float | None = None) -> bool:
         """Drains and ends the asynchronous layer; records are written inline afterwards.
@@ -165,8 +171,9 @@ class AsyncWriter:
             self.state = "STOPPING"
             self.submit = self.past_queue
             self.gaps.end()
-        stopped = line.backend.stop(seconds)
-        self.inline.stuck = not stopped
+        stopped = line.stop(seconds)
+        if not dispatch_depth():  # else the worker finishes the drain by itself
+            self.inline.stuck = not stopped
         self.state = "STOPPED"
         if stopped and self.gaps.has_ended:
             line.dispatcher.flush()
@@ -213,73 +220,6 @@ class AsyncWriter:
             line.dispatcher.flush()
         return done
 
-    # Records that don't go the straight way
-
-    def refused(self, item: CapturedItem, door: Callable[[CapturedItem], bool]) -> None:
-        """Deals with a record that a backend did not take.
-
-        Args:
-            item: The record.
-            door: The `submit` that returned False.
-        """
-        if id(item) in self._refused:  # dropped, and counted by the queue
-            self._refused.discard(id(item))
-        elif door != self.submit:  # another line took over while the record was on its way
-            again = self.submit
-            if not again(item):
-                self.refused(item, again)
-        elif self.line is not None and self.line.is_running():
-            return  # a backend with a queue of its own: it has counted the drop
-        else:
-            self.past_queue(item)
-
-    def past_queue(self, item: CapturedItem) -> bool:
-        """Writes a record inline, or drops it, because no backend runs; returns True.
-
-        Raises:
-            RuntimeError: Under `after_stop="raise"`, after a stop.
-        """
-        if self.state == "RUNNING":
-            self._degrade()
-        if self.state == "DEGRADED" and self._recovers():
-            self.submit(item)
-            return True
-        policy = self.settings.after_stop if self.settings is not None else "inline"
-        if self.state in ("CLOSED", "DEGRADED") or policy == "inline":
-            patience = 0.0 if self.inline.stuck else _FLUSH_TIMEOUT
-            if self.inline.write(item, patience):
-                return True
-        self.drop(item, "stopped")
-        if policy == "raise" and self.state in ("STOPPING", "STOPPED"):
-            raise RuntimeError("lual has been stopped, and after_stop is 'raise'")
-        return True
-
-    def _degrade(self) -> None:
-        """Goes on synchronously because the backend has stopped by itself."""
-        self.state = "DEGRADED"
-        self.submit = self.past_queue
-        self._next_attempt = self.clock.now() + RECOVERY_INTERVAL
-        reports.problem("backend", "the backend has stopped by itself; writing synchronously")
-
-    def _recovers(self) -> bool:
-        """Tries to start the backend again if the time has come; True if it runs."""
-        line = self.line
-        if line is None or self.clock.now() < self._next_attempt:
-            return False
-        self._next_attempt = self.clock.now() + RECOVERY_INTERVAL
-        try:
-            line.start()
-        except Exception as error:  # still broken: the next attempt comes
-            reports.problem("backend", f"still synchronous: {reports.describe(error)}")
-            return False
-        self._run_on(line)
-        return True
-
-    def drop(self, item: CapturedItem, reason: str) -> None:
-        """Counts a record that goes no further."""
-        self.ledger.drop([item[LEVEL]], reason)
-        self.gaps.drop(item[SEQ], item[LEVEL], reason)
-
     # Drops and their reports
 
     def on_drop(self, item: Any, reason: str) -> None:
@@ -287,6 +227,13 @@ class AsyncWriter:
         if reason in _REFUSALS:
             self._refused.add(id(item))
         self.gaps.drop(item.seq, item.level, reason)
+
+    def was_counted(self, item: CapturedItem) -> bool:
+        """Tells, once, whether the queue dropped this very record and counted it."""
+        if id(item) in self._refused:
+            self._refused.discard(id(item))
+            return True
+        return False
 
     def _watch_admissions(self, drops: bool) -> None:
         """Watches each admission while a period of drops is open, and only then."""
@@ -303,7 +250,7 @@ class AsyncWriter:
             self.gaps.end()
         return taken
 
-    def before_batch(self) -> None:
+    def _before_batch(self) -> None:
         """Writes the reports of ended periods; called where dispatching happens."""
         if self.gaps.is_overdue():
             self.gaps.end()
@@ -312,6 +259,9 @@ class AsyncWriter:
             for gap in self.gaps.take():
                 self.reports_written += 1
                 dispatcher.run_report(gap_record(gap, self.engine_route()))
+
+    def _after_batch(self) -> None:
+        self.inline.write_late()
 
     # The rest
 
@@ -358,12 +308,12 @@ class AsyncWriter:
             if self.line is None and self.settings is not None:
                 try:
                     line = build_line(self, self.settings, self.root_pipelines())
-                except Exception as error:  # without a backend the child logs synchronously
+                except Exception as error:  # noqa: BLE001  then the child logs synchronously
                     reports.problem("fork", f"after a fork: {reports.describe(error)}")
                     self.submit = self.inline.write
                 else:
                     self.line = line
-                    self._run_on(line)
+                    self.run_on(line)
         door = self.submit
         if not door(item):
             self.refused(item, door)
