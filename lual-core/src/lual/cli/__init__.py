@@ -24,6 +24,7 @@ class LaterCommand(NamedTuple):
 #: Every command, in the order of the help.
 COMMANDS: dict[str, LaterCommand] = {
     "backends": LaterCommand("lual.cli.backends:backends", "List the installed backends."),
+    "demo": LaterCommand("lual.cli.demo:demo", "Replay a log, and prove that nothing is lost."),
 }
 
 

@@ -28,7 +28,11 @@ _LEVELS = {
     "emerg": CRITICAL,
     "panic": CRITICAL,
 }
-_LEVEL = re.compile(rf"\b(?:{'|'.join(_LEVELS)})\b", re.IGNORECASE | re.ASCII)
+
+#: As a word of its own: `libgpg-error-dev` is a package, `error.log` is a file.
+_LEVEL = re.compile(
+    rf"(?<![\w./-])(?:{'|'.join(_LEVELS)})(?![\w/-]|\.\w)", re.IGNORECASE | re.ASCII
+)
 
 #: `shop.db:` of an application, `sshd[712]:` of a system's journal.
 _NAMED = re.compile(r"([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)(?:\[\d+\])?:(?=\s)", re.ASCII)
@@ -36,7 +40,9 @@ _NAMED = re.compile(r"([A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*)(?:\[\d+\])?:(?=\s)
 #: Elsewhere the first plain word says what a line is about, as in a package manager's log.
 _WORD = re.compile(r"(?<!\S)([A-Za-z]{3,})(?!\S)", re.ASCII)
 
-_MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())
+_MONTHS = frozenset(
+    ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+)
 
 #: Characters at the start of a line in which level and name are looked for.
 _HEAD = 200

@@ -38,7 +38,7 @@ def read_log(files: Iterable[Path]) -> Iterator[LogLine]:
         number = 0
         try:
             with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as lines:
-                for number, line in enumerate(lines, 1):  # noqa: B007  told if reading fails
+                for number, line in enumerate(lines, 1):
                     yield _parsed(line, f"{path.name}, line {number}")
         except (OSError, EOFError, zlib.error) as error:
             yield LogLine(f"{path.name}, line {number + 1}", None, str(error))

@@ -95,7 +95,9 @@ class Producer:
 
     def __init__(self, plan: Plan, place: int, stop: threading.Event) -> None:
         self.name = f"p{place + 1}"
-        self.notes: list[tuple[int, Line]] = []
+        # Number n stands at n - 1. A tuple a note would make the garbage collector's pauses
+        # a part of the latency.
+        self.notes: list[Line] = []
         self.latencies: list[int] = []
         self.error: BaseException | None = None
         self._plan = plan
@@ -125,7 +127,7 @@ class Producer:
                 return
             line = lines[index % len(lines)]
             call = self._call(line)
-            self.notes.append((number, line))
+            self.notes.append(line)
             begun = now()
             call(line.text, number=number)
             self.latencies.append(now() - begun)
@@ -145,7 +147,7 @@ class Producer:
 
     def noted(self) -> Iterator[dict[str, Any]]:
         """Yields the notes as they are stored."""
-        for number, line in self.notes:
+        for number, line in enumerate(self.notes, 1):
             yield {
                 "producer": self.name,
                 "number": number,
@@ -184,7 +186,7 @@ def replay(plan: Plan, progress: Callable[[int], None]) -> dict[str, Any]:
         statistics = lual.get_stats()
     finally:
         lual.reset_config()
-    produced = sum(len(producer.notes) for producer in producers)
+    produced = _count(producers)
     run = {
         "settings": _settings(plan),
         "replay": {
@@ -214,7 +216,9 @@ def _configure(plan: Plan) -> None:
             lual.pipeline(
                 level="warning",
                 filters=[Thinned(max(1, warnings // _SHOWN))],
-                presenter=lual.color("{time} {level:<8} {message}", time_format="%H:%M:%S.%f"),
+                presenter=lual.color(
+                    "{time} {level:<8} {logger}: {message}", time_format="%H:%M:%S"
+                ),
                 outputs=[lual.console()],
             ),
             lual.pipeline(
@@ -243,13 +247,18 @@ def _produce(
         for producer in producers:
             while producer.thread.is_alive():
                 producer.thread.join(_LOOK)
-                progress(sum(len(each.notes) for each in producers))
+                progress(_count(producers))
     except BaseException:
         stop.set()
         raise
     for producer in producers:
         if producer.error is not None:
             raise producer.error
+    progress(_count(producers))
+
+
+def _count(producers: Sequence[Producer]) -> int:
+    return sum(len(producer.notes) for producer in producers)
 
 
 def percentiles(samples: Sequence[int]) -> dict[str, int]:
