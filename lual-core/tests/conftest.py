@@ -1,13 +1,18 @@
-"""What the tests of discovery and of the program share: distributions made for one test."""
+"""What the tests of lual-core share: distributions made for one test, a backend, outputs.
+
+Every test leaves lual as it found it: nothing configured, nothing queued, nothing counted.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 # With `sys.path` narrowed, what isn't imported by then can't be any more.
 import attrs  # noqa: F401
@@ -16,6 +21,8 @@ import importlib_metadata  # noqa: F401
 import pluggy  # noqa: F401
 import pytest
 import zipp  # noqa: F401
+
+import lual
 
 PLUGIN = """
 from lual.backend import BackendInfo, ConfigError, hookimpl
@@ -128,3 +135,200 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Insta
         place = getattr(module, "__file__", None) or ""
         if name not in before and place.startswith(str(tmp_path)):
             del sys.modules[name]
+
+
+#: Seconds that a gate, or who waits for one, holds out before the test fails.
+PATIENCE = 10.0
+
+BACKENDS = """
+import threading
+
+from lual.backend import BackendInfo, BaseBackend, hookimpl
+
+
+class ThreadBackend(BaseBackend):
+    thread = None
+
+    def start_worker(self):
+        self.thread = threading.Thread(target=self.work, name="unit-worker", daemon=True)
+        self.thread.start()
+
+    def join_worker(self, timeout):
+        thread = self.thread
+        if thread is None:
+            return True
+        if timeout > 0 and thread is not threading.current_thread():
+            thread.join(min(timeout, threading.TIMEOUT_MAX))
+        return not thread.is_alive()
+
+    def work(self):
+        while (items := self.next_batch()) is not None:
+            self.run(items)
+
+
+class NeverStarts(ThreadBackend):
+    def start_worker(self):
+        raise RuntimeError("no thread can be had today")
+
+
+class Plugin:
+    backend = ThreadBackend
+    capabilities = {"worker": "thread", "isolates_slow_outputs": True, "restarts_worker": True}
+
+    @hookimpl
+    def lual_backend_info(self):
+        return BackendInfo(name="unit", version="1", capabilities=self.capabilities)
+
+    @hookimpl
+    def lual_create_backend(self, config):
+        config.check_options("colour")
+        self.last = self.backend(config)
+        return self.last
+
+    @hookimpl
+    def lual_backend_faults(self, backend):
+        return backend
+
+
+class Awaiting(Plugin):
+    capabilities = {**Plugin.capabilities, "async_outputs": True}
+
+
+class Broken(Plugin):
+    backend = NeverStarts
+
+
+threads = Plugin()
+awaiting = Awaiting()
+broken = Broken()
+"""
+
+
+class Memory:
+    """An output that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[str, lual.Record]] = []
+
+    def __call__(self, text: str, record: lual.Record) -> None:
+        self.pairs.append((text, record))
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for text, _ in self.pairs]
+
+    @property
+    def records(self) -> list[lual.Record]:
+        return [record for _, record in self.pairs]
+
+    @property
+    def messages(self) -> list[str]:
+        return [record.message for record in self.records]
+
+    @property
+    def last(self) -> lual.Record:
+        return self.pairs[-1][1]
+
+
+class Gate:
+    """An output that holds whoever calls it until the gate is opened."""
+
+    def __init__(self) -> None:
+        self._opened = threading.Event()
+        self._entered = threading.Event()
+
+    def __call__(self, text: str, record: lual.Record) -> None:
+        self._entered.set()
+        assert self._opened.wait(PATIENCE), "nobody opened the gate"
+
+    def wait_until_entered(self) -> None:
+        assert self._entered.wait(PATIENCE), "nothing came to the gate"
+
+    def let_pass(self) -> None:
+        self._opened.set()
+
+
+@pytest.fixture(autouse=True)
+def _leave_lual_as_it_was() -> Iterator[None]:
+    yield
+    lual.async_writer.reset()  # first: what waits shall not be written any more
+    lual.reset_config()
+    lual.async_writer.reset()
+    lual.set_error_handler(None)
+    lual.clear_context()
+
+
+@pytest.fixture
+def problems() -> list[str]:
+    """Returns the messages that the error handler gets."""
+    messages: list[str] = []
+    lual.set_error_handler(messages.append)
+    return messages
+
+
+@pytest.fixture
+def memory() -> Memory:
+    """Returns an output that keeps texts and records; it isn't configured yet."""
+    return Memory()
+
+
+@pytest.fixture
+def recorded(memory: Memory) -> Memory:
+    """Returns an output that gets all records of DEBUG and above, synchronously."""
+    lual.config(
+        level="debug",
+        pipelines=[lual.pipeline(presenter=lual.text("{message}"), outputs=[memory])],
+    )
+    return memory
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """Returns an output that blocks; opened at the end of the test at the latest."""
+    gate = Gate()
+    yield gate
+    gate.let_pass()
+
+
+@pytest.fixture(scope="session")
+def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Returns the name of an importable module with plugins: threads, awaiting, broken."""
+    folder = tmp_path_factory.mktemp("backends")
+    (folder / "unit_backends.py").write_text(BACKENDS)
+    sys.path.append(str(folder))
+    yield "unit_backends"
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture
+def backend(backends: str) -> str:
+    """Returns what `backend=` takes for a backend with one worker thread."""
+    return f"{backends}:threads"
+
+
+@pytest.fixture
+def plugged(backend: str, gate: Gate, memory: Memory) -> Callable[..., Memory]:
+    """Returns a function that turns the asynchronous layer on, with its worker held.
+
+    The worker stands in the gate with the record "plug" in its hands; all that is logged
+    from then on waits in the queue, until `gate.let_pass()`.
+    """
+
+    def plug(**settings: Any) -> Memory:
+        lual.config(
+            **{
+                "level": "debug",
+                "async_enabled": True,
+                "backend": backend,
+                "async_flush_interval": 0,
+                "pipelines": [
+                    lual.pipeline(presenter=lual.text("{message}"), outputs=[gate, memory])
+                ],
+                **settings,
+            }
+        )
+        lual.logger("plug").info("plug")
+        gate.wait_until_entered()
+        return memory
+
+    return plug

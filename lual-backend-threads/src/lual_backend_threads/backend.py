@@ -5,9 +5,45 @@ Everything else (batching, flush, stop, supervision) is `BaseBackend`'s.
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
 from lual.backend import BackendConfig, BaseBackend
+
+
+class _Worker(threading.Thread):
+    """A thread that says itself when it ends.
+
+    A Ctrl-C in `Thread.join` or `is_alive` makes Python before 3.13 take a running thread
+    for ended, and lual would start a second worker beside it.
+
+    Args:
+        work: What it does.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__(name="lual-worker", daemon=True)
+        self._job = work
+        self._ends: SimpleQueue[None] = SimpleQueue()
+        self._has_ended = False
+
+    def run(self) -> None:
+        """Does the work."""
+        try:
+            self._job()
+        finally:
+            self._has_ended = True
+            self._ends.put(None)
+
+    def wait_for_end(self, timeout: float) -> bool:
+        """Waits until the work is done; False if the time passed."""
+        if timeout > 0 and not self._has_ended:
+            with contextlib.suppress(Empty):
+                self._ends.get(timeout=min(timeout, threading.TIMEOUT_MAX))
+                self._ends.put(None)  # for who else waits
+        return self._has_ended
 
 
 class ThreadsBackend(BaseBackend):
@@ -22,11 +58,11 @@ class ThreadsBackend(BaseBackend):
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        self._thread: threading.Thread | None = None
+        self._thread: _Worker | None = None
 
     def start_worker(self) -> None:
         """Starts the thread; raises `RuntimeError` if the system refuses one."""
-        thread = threading.Thread(target=self._work, name="lual-worker", daemon=True)
+        thread = _Worker(self._work)
         thread.start()
         self._thread = thread
 
@@ -39,9 +75,7 @@ class ThreadsBackend(BaseBackend):
         thread = self._thread
         if thread is None:
             return True
-        if timeout > 0 and thread is not threading.current_thread():
-            thread.join(min(timeout, threading.TIMEOUT_MAX))
-        return not thread.is_alive()
+        return thread.wait_for_end(0 if thread is threading.current_thread() else timeout)
 
     def _work(self) -> None:
         while (items := self.next_batch()) is not None:

@@ -16,16 +16,13 @@ from lual import async_writer, loggers, reports
 from lual.async_writer import flush, get_stats
 from lual.async_writer import stop as shutdown
 from lual.context import bind_context, clear_context
-from lual.engine.awaiting import aflush, ashutdown
+from lual.engine import hierarchy
 from lual.engine.exit_guard import install_signal_flush
 from lual.engine.fork_guard import ForkGuard
 from lual.errors import ConfigError
 from lual.levels import CRITICAL, DEBUG, ERROR, INFO, NOTSET, WARN, WARNING, get_levels
 from lual.loggers import Logger, set_levels
-from lual.pipelines.color import color
-from lual.pipelines.json_lines import json
 from lual.pipelines.outputs.console import console
-from lual.pipelines.outputs.file import file
 from lual.pipelines.pipeline import Pipeline, pipeline
 from lual.pipelines.text import text
 from lual.pipelines.timestamps import LOCAL_TIME, UTC
@@ -36,6 +33,10 @@ if TYPE_CHECKING:
     from lual.configuration.apply import config, get_config, load_config, reset_config
     from lual.configuration.live_level import set_live_level
     from lual.configuration.verbosity import set_command_line_verbosity
+    from lual.engine.awaiting import aflush, ashutdown
+    from lual.pipelines.color import color
+    from lual.pipelines.json_lines import json
+    from lual.pipelines.outputs.file import file
 
 __version__ = "0.1.0"
 
@@ -80,14 +81,20 @@ __all__ = [
     "text",
 ]
 
-# Who only logs doesn't pay for what checks a configuration (attrs).
+# Who only logs doesn't pay for what checks a configuration (attrs), nor for outputs and
+# presenters that nobody asked for.
 _LATER = {
-    "config": "apply",
-    "get_config": "apply",
-    "load_config": "apply",
-    "reset_config": "apply",
-    "set_command_line_verbosity": "verbosity",
-    "set_live_level": "live_level",
+    "aflush": "engine.awaiting",
+    "ashutdown": "engine.awaiting",
+    "color": "pipelines.color",
+    "config": "configuration.apply",
+    "file": "pipelines.outputs.file",
+    "get_config": "configuration.apply",
+    "json": "pipelines.json_lines",
+    "load_config": "configuration.apply",
+    "reset_config": "configuration.apply",
+    "set_command_line_verbosity": "configuration.verbosity",
+    "set_live_level": "configuration.live_level",
 }
 
 
@@ -97,7 +104,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'lual' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"lual.configuration.{module}"), name)
+    value = getattr(import_module(f"lual.{module}"), name)
     globals()[name] = value
     return value
 
@@ -120,7 +127,7 @@ def logger(name: str | None = None, **settings: Any) -> Logger:
     Threads: any thread.
     """
     if name is None:
-        name = sys._getframe(1).f_globals.get("__name__") or loggers.ROOT_NAME
+        name = sys._getframe(1).f_globals.get("__name__") or hierarchy.ROOT_NAME
     found = loggers.get_logger(name)
     if settings:
         from lual.configuration.apply import configure_logger
@@ -132,18 +139,25 @@ def logger(name: str | None = None, **settings: Any) -> Logger:
 def _outputs_in_use() -> list[Any]:
     return [
         output
-        for each in loggers.all_loggers().values()
+        for each in hierarchy.all_loggers().values()
         for own in each.pipelines
         for output in own.outputs
     ]
 
 
+def _add_pipeline(to: Logger, added: Any) -> None:
+    from lual.configuration.apply import add_pipeline
+
+    add_pipeline(to, added)
+
+
 def _begin() -> None:
     """Gives the root its console, guards forks, and reads `LUAL_CONFIG`."""
-    loggers.change(loggers.root(), level=WARNING, pipelines=loggers.default_pipelines())
+    hierarchy.set_pipeline_adder(_add_pipeline)
+    hierarchy.change(hierarchy.root(), level=WARNING, pipelines=hierarchy.default_pipelines())
     ForkGuard(
-        lambda: loggers.registry_lock(),
-        loggers.replace_registry_lock,
+        lambda: hierarchy.registry_lock(),
+        hierarchy.replace_registry_lock,
         _outputs_in_use,
         lambda: None,
     ).install()

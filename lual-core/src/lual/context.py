@@ -57,7 +57,7 @@ def dispatch_depth() -> int:
     return scope.depth if scope is not None else 0
 
 
-class dispatching:  # noqa: N801  it reads as what it marks: `with dispatching(depth)`
+class dispatching:  # reads as what it marks: `with dispatching(depth)`
     """Marks the current context as dispatching a record.
 
     Args:

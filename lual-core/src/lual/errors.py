@@ -1,15 +1,15 @@
 """Every exception that lual raises on purpose, and the phrasing they share.
 
-    LualError
-    ├── ConfigError (also a ValueError)     a setting, a level or a backend that can't be used
-    │   ├── UnknownBackendError             no installed package offers the name
-    │   ├── AmbiguousBackendError           two distributions offer the name
-    │   ├── BrokenBackendError              the plugin doesn't import, or breaks the contract
-    │   ├── IncompatibleBackendError        the plugin was written for another contract
-    │   └── UnavailableBackendError         the plugin works, but not on this machine
-    ├── UnsupportedError                    a backend was asked for what it declares it lacks
-    ├── BatchWriteError                     an output took some records of a batch, not all
-    └── ReportedError                       a record failed, and that was reported already
+LualError
+├── ConfigError (also a ValueError)     a setting, a level or a backend that can't be used
+│   ├── UnknownBackendError             no installed package offers the name
+│   ├── AmbiguousBackendError           two distributions offer the name
+│   ├── BrokenBackendError              the plugin doesn't import, or breaks the contract
+│   ├── IncompatibleBackendError        the plugin was written for another contract
+│   └── UnavailableBackendError         the plugin works, but not on this machine
+├── UnsupportedError                    a backend was asked for what it declares it lacks
+├── BatchWriteError                     an output took some records of a batch, not all
+└── ReportedError                       a record failed, and that was reported already
 """
 
 from __future__ import annotations
@@ -85,3 +85,7 @@ def did_you_mean(name: object, candidates: Iterable[str]) -> str:
 
 class ReportedError(LualError):
     """The outcome of a record whose failure the pipelines reported themselves."""
+
+
+class StoppedError(LualError, RuntimeError):
+    """A record came after a stop, and the application asked to be told by an exception."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from keyword import iskeyword
 from typing import Final
 
 from lual.errors import ConfigError, did_you_mean
@@ -84,12 +85,11 @@ def check_custom_levels(levels: Mapping[str, int], reserved: frozenset[str]) -> 
     Raises:
         ConfigError: A name or a number can't be used; the message says why.
     """
+    if not isinstance(levels, Mapping):
+        raise ConfigError(f"custom levels must map names to numbers, got {levels!r}")
     seen: dict[int, str] = {}
     for name, value in levels.items():
-        if not isinstance(name, str) or not name.isidentifier() or name != name.lower():
-            raise ConfigError(f"custom level {name!r} must be a lower-case identifier")
-        if name in _BUILT_IN_WORDS or name in reserved:
-            raise ConfigError(f"custom level {name!r} would shadow a logger's own {name}")
+        _check_name(name, {*reserved, *_BUILT_IN_WORDS}, levels)
         if not isinstance(value, int) or isinstance(value, bool) or not DEBUG < value < ERROR:
             raise ConfigError(
                 f"custom level {name!r} must be an int between {DEBUG} and {ERROR}, got {value!r}"
@@ -100,6 +100,27 @@ def check_custom_levels(levels: Mapping[str, int], reserved: frozenset[str]) -> 
             raise ConfigError(f"custom levels {seen[value]!r} and {name!r} are both {value}")
         seen[value] = name
     return dict(levels)
+
+
+def _check_name(name: object, reserved: set[str], levels: Mapping[str, int]) -> None:
+    if (
+        not isinstance(name, str)
+        or not name.isidentifier()
+        or name != name.lower()
+        or name.startswith("__")
+        or iskeyword(name)
+    ):
+        raise ConfigError(
+            f"custom level {name!r} must be a lower-case identifier, because it becomes a method"
+        )
+    for method in (name, f"a{name}"):  # the awaitable twin is a method as well
+        if method in reserved:
+            raise ConfigError(f"custom level {name!r} would shadow a logger's own {method!r}")
+    if f"a{name}" in levels:
+        raise ConfigError(
+            f"custom levels {name!r} and {'a' + name!r} can't both exist: a{name} is the "
+            f"awaitable twin of {name}"
+        )
 
 
 _BUILT_IN_WORDS = frozenset({*BUILT_IN, "warn", "log", "exception"})

@@ -108,7 +108,15 @@ def _process_name(record: Record) -> str:
 
 def _context(record: Record) -> Mapping[str, Any]:
     scope = record.raw[SCOPE]
-    return scope.fields if scope is not None else {}
+    return _copy(scope.fields) if scope is not None else {}
+
+
+def _copy(fields: Any) -> Any:
+    """Returns fields that whoever reads them may change without harm to anybody else."""
+    if fields is None:
+        return {}
+    # A transformer may have put anything in their place.
+    return dict(fields) if isinstance(fields, dict) else fields
 
 
 def _line(record: Record) -> int:
@@ -123,7 +131,7 @@ _ATTRIBUTES: dict[str, Callable[[Record], Any]] = {
     "message": lambda r: message_of(r.raw),
     "message_format": lambda r: r.raw[MESSAGE],
     "args": lambda r: r.raw[ARGS],
-    "fields": lambda r: r.raw[FIELDS] or {},
+    "fields": lambda r: _copy(r.raw[FIELDS]),
     "context": _context,
     "timestamp": lambda r: r.raw[TIME_NS] / 1e9,
     "timestamp_ns": lambda r: r.raw[TIME_NS],
@@ -242,9 +250,13 @@ class Record:
             elif name == "logger_name":
                 raw[ROUTE] = NamedRoute(value)
             elif name == "timestamp":
+                # Both: a float of seconds isn't found again in its nanoseconds.
                 raw[TIME_NS] = int(value * 1e9)
+                extra["timestamp"] = value
             elif name in _RAW_PLACES:
                 raw[_RAW_PLACES[name]] = value
+                if name == "timestamp_ns":
+                    extra.pop("timestamp", None)
             else:
                 extra[name] = value
         raw[EXTRA] = extra or None

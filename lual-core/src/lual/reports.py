@@ -48,6 +48,12 @@ class Reporter:
             raise TypeError(f"an error handler must be callable with one message, got {handler!r}")
         self._handler = handler
 
+    def forget(self) -> None:
+        """Forgets what was reported so far, but not the handler; for tests."""
+        self._printed.clear()
+        self.counts.clear()
+        self.last_error = None
+
     def problem(self, kind: str, message: str) -> None:
         """Reports one problem.
 
@@ -68,7 +74,7 @@ class Reporter:
                 self._print(kind, message)
             else:
                 self._handler(message)
-        except Exception as error:  # a broken handler must not break the application
+        except Exception as error:  # noqa: BLE001  a broken handler must not break the application
             with contextlib.suppress(Exception):
                 self._print("error_handler", f"the error handler raised {error!r} on: {message}")
         finally:
@@ -98,7 +104,7 @@ def describe(error: BaseException) -> str:
     """Returns an exception's type and text, also if its text raises."""
     try:
         text = str(error)
-    except Exception:  # an application's own exception class: anything may come
+    except Exception:  # noqa: BLE001  an application's own exception: anything may come
         text = "its text can't be had"
     name = type(error).__name__
     return f"{name}: {text}" if text else name

@@ -16,7 +16,8 @@ from lual.reports import describe
 PLAIN: set[type] = {int, float, str, bool, type(None), bytes, complex}
 
 #: Further ones, recognised when first met so that their modules needn't be imported here.
-#: (`datetime` isn't among them: its text depends on a tzinfo that anybody may write.)
+#: (`datetime` isn't among them: its text depends on a tzinfo that anybody may write, so
+#: that each value has to be looked at.)
 _PLAIN_LATER = {
     ("datetime", "date"),
     ("datetime", "timedelta"),
@@ -42,11 +43,21 @@ def is_plain(kind: type) -> bool:
     return False
 
 
+def _is_fixed_time(value: Any, kind: type) -> bool:
+    """Tells whether `value` is a date and time whose zone is nobody's own class."""
+    datetime = sys.modules.get("datetime")
+    if datetime is None or kind not in (datetime.datetime, datetime.time):
+        return False
+    zone = type(value.tzinfo)
+    zoneinfo = sys.modules.get("zoneinfo")
+    return zone in (type(None), datetime.timezone) or zone is getattr(zoneinfo, "ZoneInfo", None)
+
+
 def safe_repr(value: object) -> str:
     """Returns `repr(value)`, or what it raised; never an exception of its own."""
     try:
         return repr(value)
-    except Exception as error:  # the application's own __repr__: anything may come
+    except Exception as error:  # noqa: BLE001  the application's own __repr__: anything may come
         return f"<{type(value).__name__}, whose repr raised {describe(error)}>"
 
 
@@ -54,7 +65,7 @@ def safe_str(value: object) -> str:
     """Returns `str(value)`, or what it raised; never an exception of its own."""
     try:
         return str(value)
-    except Exception as error:  # the application's own __str__: anything may come
+    except Exception as error:  # noqa: BLE001  the application's own __str__: anything may come
         return f"<{type(value).__name__}, whose str raised {describe(error)}>"
 
 
@@ -65,7 +76,7 @@ def snapshot_value(value: Any, _depth: int = 0) -> Any:
     True
     """
     kind = type(value)
-    if is_plain(kind):
+    if is_plain(kind) or _is_fixed_time(value, kind):
         return value
     try:
         if _depth < _MAX_DEPTH:
@@ -97,24 +108,29 @@ def format_message(template: str, args: Any) -> tuple[str, Exception | None]:
         args: Its positional arguments; a single mapping fills `%(name)s`, as in the
             standard library.
     """
-    if len(args) == 1 and args[0] and isinstance(args[0], Mapping):
-        args = args[0]
     try:
+        # In this order: asking a value of the application whether it is true runs its code.
+        if len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
+            args = args[0]
         return template % args, None
-    except Exception as error:  # user code may run inside %: anything may come
+    except Exception as error:  # noqa: BLE001  user code may run inside %: anything may come
         return _format_by_parts(template, args, error), error
 
 
 def _format_by_parts(template: str, args: Any, error: Exception) -> str:
     """Returns what can be saved of a message whose formatting raised `error`."""
-    if not isinstance(args, Mapping):
+    try:
         # An argument whose __str__ raises is written as what it raised.
-        shielded = tuple(a if is_plain(type(a)) else _Shielded(a) for a in args)
-        try:
-            return template % shielded
-        except Exception:  # noqa: S110  the template itself doesn't fit: described below
-            shielded = ()
-    return f"{template} | arguments: {safe_repr(args)} | {describe(error)}"
+        text: str = template % _shielded(args)
+        return text
+    except Exception:  # noqa: BLE001  the template itself doesn't fit: described instead
+        return f"{template} | arguments: {safe_repr(args)} | {describe(error)}"
+
+
+def _shielded(args: Any) -> Any:
+    if isinstance(args, tuple):
+        return tuple(a if is_plain(type(a)) else _Shielded(a) for a in args)
+    return {k: v if is_plain(type(v)) else _Shielded(v) for k, v in args.items()}
 
 
 class _Shielded:

@@ -14,34 +14,26 @@ Assumes: nothing of an author's code is called with a lock held.
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
-from lual.backend.batch import report
 from lual.backend.clock import check_timeout
-from lual.backend.consumer import NEVER, Consumer, FlushTicket, State
+from lual.backend.consumer import FlushTicket
 from lual.backend.contract import Backend, BackendConfig
 from lual.backend.items import LEVEL, Dispatch, WorkItem
 from lual.backend.reentry import busy, carries, interrupts_lual
-from lual.backend.supervisor import Supervisor
+from lual.backend.runner import NEVER
+from lual.backend.supervisor import Supervised
 from lual.context import dispatch_depth
-from lual.reports import describe
 
 #: Seconds beyond a deadline for a worker that has nothing left to do but end.
 _GRACE = 0.05
 
-#: Seconds that `reset` waits for such a worker; only tests call it.
-_RESET_GRACE = 1.0
+#: Seconds that `start` and `reset` wait for such a worker.
+_END_GRACE = 1.0
 
 
-def _refuse(item: WorkItem) -> bool:
-    """Stands for the queue's `enqueue` while the backend doesn't run."""
-    return False
-
-
-class BaseBackend(Consumer, Backend):
+class BaseBackend(Supervised, Backend):
     """Correct `submit`, `flush`, `start`, `stop`, `reset`, `get_stats` and supervision.
 
     Args:
@@ -50,36 +42,8 @@ class BaseBackend(Consumer, Backend):
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        self._enqueue: Callable[[WorkItem], bool] = _refuse
-        self._waiting: Callable[[], int] = getattr(self.queue, "waiting", self.queue.size)
         self._flush_level = config.flush_level
-        self._supervisor = Supervisor()
-        self._worker_lives = False
-        self._hurry = False  # a caller waits for the restart
-        self._gave_up = False
-        self._answer = True  # of the last stop
-
-    # What an author provides
-
-    @abstractmethod
-    def start_worker(self) -> None:
-        """Arranges that the loop over `next_batch` runs somewhere; raises if it can't."""
-
-    def wake_worker(self) -> None:
-        """Makes the loop look again; here, one that is parked in `next_batch`."""
-        with self._lock:
-            self._changed.notify_all()
-
-    @abstractmethod
-    def join_worker(self, timeout: float) -> bool:
-        """Waits until the loop has ended.
-
-        Args:
-            timeout: Seconds; 0 only looks.
-
-        Returns:
-            True if it has ended, or was never started.
-        """
+        self._somebody_stops = False  # and will abandon what can't be drained
 
     # Submitting
 
@@ -95,12 +59,20 @@ class BaseBackend(Consumer, Backend):
 
     @busy
     def _attend(self, urgent: bool) -> None:
-        with self._lock:
-            if urgent:
-                self._demand = self.queue.watermark()
-            self._wake_at = NEVER  # once is enough: it will look
-        self._replace_if_vanished()
-        self.wake_worker()
+        try:
+            with self._lock:
+                if urgent:
+                    self._demand = self.queue.watermark()
+                self._woken()
+            self._look_after_worker()
+            self.wake_worker()
+        except BaseException:  # a Ctrl-C: nobody may have woken it
+            self._wake_at = 1
+            raise
+
+    def _is_inside(self) -> bool:
+        """Tells whether this call comes from the worker or an output."""
+        return dispatch_depth() > 0 or get_ident() == self._worker
 
     # Flushing
 
@@ -108,111 +80,121 @@ class BaseBackend(Consumer, Backend):
     def flush(self, timeout: float | None = None) -> bool:
         """Waits until all records admitted so far are finished; see `Backend.flush`."""
         seconds = check_timeout(timeout, self.config.flush_timeout)
-        if dispatch_depth() or get_ident() == self._worker or interrupts_lual():
+        if self._is_inside() or interrupts_lual():
             return False
         deadline = self._clock.now() + seconds
         self._ledger.add("flushes")
         with self._lock:
             position = self.queue.watermark()
-            clean = self._is_reached(position) and not (self._unflushed or self._in_output)
+            clean = self._is_reached(position) and not self._unflushed
             if clean or self._state in ("new", "stopped"):
-                return True
-            ticket = FlushTicket(position)
-            self._flushes.append(ticket)
-            self._demand = max(self._demand, position)
-            self._hurry = True
-        self._replace_if_vanished()
-        self.wake_worker()
-        with self._lock:
-            while not ticket.done and self._state in ("running", "stopping"):
-                left = deadline - self._clock.now()
-                if left <= 0:
-                    break
-                self._clock.wait(self._changed, left)
-            if ticket in self._flushes:
-                self._flushes.remove(ticket)
-            # A stop that drained everything meanwhile flushed the outputs as well.
-            done = ticket.done or (self._state == "stopped" and self._answer)
-            if not done:
-                self._ledger.add("flush_timeouts")
-            return done
+                return clean or not self._gave_up
+        ticket = FlushTicket(position)
+        try:
+            with self._lock:
+                self._flushes.append(ticket)
+                self._demand = max(self._demand, position)
+            self.wake_worker()
+            self._wait_until(
+                lambda: ticket.done or self._state not in ("running", "stopping"), deadline
+            )
+        finally:
+            with self._lock:
+                if ticket in self._flushes:
+                    self._flushes.remove(ticket)
+        # A stop that drained everything meanwhile flushed the outputs as well.
+        done = ticket.done or (self._state == "stopped" and self._answer)
+        if not done:
+            self._ledger.add("flush_timeouts")
+        return done
 
     # Lifecycle
 
     def start(self, dispatch_func: Dispatch | None = None) -> None:
         """Begins to work; see `Backend.start`."""
-        with self._lock:
-            if self._state == "running":
-                self._dispatch = dispatch_func or self._dispatch
-                return
-            if self._state == "stopping":
-                raise RuntimeError("the backend is stopping; start it when stop has returned")
-        if not self.join_worker(0):
+        if self._is_running(dispatch_func):
+            return
+        if not self.join_worker(0 if self._in_output else _END_GRACE):
             raise RuntimeError("the worker of before is still inside an output")
         with self._lock:
-            before = (self._state, self._dispatch)
+            if self._is_running(dispatch_func):  # another thread was faster
+                return
+            before = (self._state, self._dispatch, self._gave_up)
             self._forget_work()
-            self._begin_epoch("running")
-            self._dispatch = dispatch_func or self._dispatch
-            self._gave_up = False
+            self._in_output = self._gave_up = False
+            self._retry_at = None
             self._supervisor.forget()
-            self.queue.open()
-            self._enqueue = self.queue.enqueue
+            self._begin_epoch("running")
+            epoch = self._epoch
+            if dispatch_func is not None:
+                self._dispatch = dispatch_func
         try:
-            self.start_worker()
+            self._launch()
+            with self._lock:
+                if epoch == self._epoch and self._state == "running":
+                    self._open_door()
         except BaseException:
             with self._lock:
-                self._enqueue = _refuse
-                self._begin_epoch(before[0])
-                self._dispatch = before[1]
-                if before[0] == "stopped":
-                    self.queue.close()
+                if epoch == self._epoch:
+                    self._close_door()
+                    if before[0] == "new":
+                        self.queue.open()
+                    self._begin_epoch(before[0])
+                    _, self._dispatch, self._gave_up = before
             raise
-        self._worker_lives = True
 
-    def _begin_epoch(self, state: State) -> None:
-        self._epoch += 1
-        self._state = state
-        self._changed.notify_all()
+    def _is_running(self, dispatch_func: Dispatch | None) -> bool:
+        """Hands a running backend its new dispatch function; False if it must be started."""
+        with self._lock:
+            if self._state == "stopping":
+                raise RuntimeError("the backend is stopping; start it when stop has returned")
+            if self._state == "running" and dispatch_func is not None:
+                self._dispatch = dispatch_func
+            return self._state == "running"
 
     @busy
     def stop(self, timeout: float | None = None) -> bool:
         """Refuses further records, drains, ends the worker; see `Backend.stop`."""
         seconds = check_timeout(timeout, self.config.shutdown_timeout)
         deadline = self._clock.now() + seconds
-        inside = bool(dispatch_depth() or get_ident() == self._worker or interrupts_lual())
-        with self._lock:
-            if self._state == "new":
-                return True
-            first = self._state == "running" or self._gave_up
-            if first:
-                self._gave_up = False
-                self._state = "stopping"
-                self._answer = True
-                self._enqueue = _refuse
-                self.queue.close()
-                self._changed.notify_all()
-        if first:
-            self._replace_if_vanished()
+        inside = self._is_inside() or interrupts_lual()
+        decides = False
+        try:
+            with self._lock:
+                if self._state == "new":
+                    return True
+                if self._state == "running" or self._gave_up:
+                    self._begin_stop()
+                decides = self._state == "stopping" and not inside and not self._somebody_stops
+                self._somebody_stops = self._somebody_stops or decides
             self.wake_worker()
-        if inside:
-            return False  # the worker finishes the drain by itself
-        if not self._await_drain(deadline) and first:
-            self._abandon(seconds)
+            if inside:
+                return False  # the worker finishes the drain by itself
+            self._await_drain(deadline, decides)
+            if decides and self._state == "stopping":
+                self._abandon(seconds)
+        finally:
+            if decides:
+                self._somebody_stops = False
         return self._join(deadline)
 
-    def _await_drain(self, deadline: float) -> bool:
-        """Returns True once the queue is drained, False at the deadline."""
-        with self._lock:
-            while self._state == "stopping" and self._worker_lives:
-                left = deadline - self._clock.now()
-                if left <= 0:
-                    return False
-                self._clock.wait(self._changed, left)
-        if self._state == "stopping":  # no worker: the caller does it
+    def _begin_stop(self) -> None:
+        self._gave_up = False
+        self._answer = True
+        self._close_door()
+        self._state = "stopping"
+        self._changed.notify_all()
+
+    def _await_drain(self, deadline: float, decides: bool) -> None:
+        """Waits until the queue is drained; does it here if there is no worker left."""
+
+        def is_over() -> bool:
+            return self._state != "stopping" or (decides and not self._worker_lives)
+
+        if self._wait_until(is_over, deadline) and self._state == "stopping":
+            self._killed = False
             while self._clock.now() < deadline and (items := self._next_batch(False)):
                 self.run(items, on_caller=True)
-        return self._state == "stopped"
 
     def _join(self, deadline: float) -> bool:
         with self._lock:
@@ -223,30 +205,41 @@ class BaseBackend(Consumer, Backend):
 
     def _abandon(self, seconds: float) -> None:
         """Drops and reports what a stop could not drain in time."""
+        left = 0
         with self._lock:
             if self._state != "stopping":
                 return
-            self._begin_epoch("stopped")
-            left = [*self._hand, *self.queue.extract_batch(self.queue.size())]
-            self._hand.clear()
+            self._begin_epoch("stopping")  # nothing of before begins any more
             begun = self._begun
-            self._ledger.drop([i.level for i in left], "shutdown_timeout", in_flight=True)
+            try:
+                while items := self.queue.extract_batch(NEVER):
+                    self._hand.extend(items)
+                while self._hand:
+                    level = self._hand[0].level
+                    self._ledger.drop([level], "shutdown_timeout", in_flight=True)
+                    self._hand.popleft()
+                    left += 1
+            except BaseException:  # a Ctrl-C: the next stop goes on with the rest
+                self._put_back()
+                raise
+            self._answer = not (left or self._in_output or self._unflushed)
+            self._begin_epoch("stopped")
             self._ledger.publish()
-            self._answer = not (left or begun or self._in_output)
         if left or begun:
             self._report(
-                f"stop ran out of time after {seconds:g} s: {len(left)} records dropped "
+                f"stop ran out of time after {seconds:g} s: {left} records dropped "
                 f"(shutdown_timeout), {begun} still inside an output"
             )
 
     def reset(self) -> None:
         """Goes back to the state after creation; see `Backend.reset`."""
         with self._lock:
-            self._enqueue = _refuse
+            self._close_door()
+            self._answer = False  # for a flush that waits
             self._begin_epoch("stopped")
             stuck = self._in_output
         self.wake_worker()
-        self.join_worker(0 if stuck else _RESET_GRACE)
+        self.join_worker(0 if stuck else _END_GRACE)
         with self._lock:
             self.queue.clear()
             self.queue.open()
@@ -254,6 +247,7 @@ class BaseBackend(Consumer, Backend):
             self._begin_epoch("new")
             self._dispatch = None
             self._gave_up = False
+            self._retry_at = None
             self._supervisor.forget()
             self._ledger.reset()
 
@@ -262,75 +256,3 @@ class BaseBackend(Consumer, Backend):
         with self._lock:
             self._ledger.publish()
             return {**self._ledger.snapshot(), "state": self._state}
-
-    # Supervision
-
-    def kill_worker(self) -> None:
-        """Makes the worker die at its next look at the queue; for tests only."""
-        self._killed = True
-        self.wake_worker()
-
-    def _replace_if_vanished(self) -> None:
-        """Replaces a worker that ended without passing through `next_batch`."""
-        if self._worker_lives and self.join_worker(0):
-            self._lose_hand()
-            if self._state == "running":
-                self._restart("it ended without a word", patient=False)
-
-    def _died(self, error: BaseException) -> None:
-        self._lose_hand()
-        if self._state == "running":
-            self._restart(describe(error), patient=True)
-
-    def _lose_hand(self) -> None:
-        """Settles what a lost worker had in hand: begun or not."""
-        with self._lock:
-            self._worker_lives = self._killed = False
-            self._put_back()
-            if self._begun:
-                self._ledger.book(
-                    self._ledger.generation, failed=self._begun, reason="worker_lost"
-                )
-            self._begun = 0
-            self._in_output = False
-            self._worker = None
-            self._changed.notify_all()
-
-    def _restart(self, why: str, *, patient: bool) -> None:
-        """Starts a new worker, after the pause that is due; gives up after too many."""
-        while True:
-            with self._lock:
-                delay = self._supervisor.next_delay(self._clock.now())
-                if delay is None:
-                    break
-                until = self._clock.now() + delay
-                while patient and not self._hurry and self._state == "running":
-                    left = until - self._clock.now()
-                    if left <= 0:
-                        break
-                    self._clock.wait(self._changed, left)
-                if self._state != "running":
-                    return
-                self._hurry = False
-                self._ledger.add("worker_restarts")
-            self._report(f"the worker was lost ({why}) and is replaced")
-            try:
-                self.start_worker()
-            except Exception as error:  # whatever keeps a worker from starting, it is tried again
-                why = f"no new one could be started: {describe(error)}"
-                continue
-            self._worker_lives = True
-            return
-        self._give_up(why)
-
-    def _give_up(self, why: str) -> None:
-        with self._lock:
-            self._enqueue = _refuse
-            self._gave_up = True
-            self._answer = False
-            self.queue.close()
-            self._begin_epoch("stopped")
-        self._report(f"the worker was lost too often ({why}); the backend has stopped")
-
-    def _report(self, message: str) -> None:
-        report(self.config.error_callback, message)

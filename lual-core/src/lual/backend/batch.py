@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lual.context import dispatching
+from lual.context import SCOPE, dispatching
 from lual.errors import ReportedError
 from lual.reports import describe
 from lual.snapshot import safe_str
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lual.backend.items import Dispatch, WorkItem
 
 Outcome = BaseException | None
+Failures = list[tuple["WorkItem", BaseException]]
 
 
 class NoDispatchError(Exception):
@@ -23,29 +24,36 @@ class NoDispatchError(Exception):
 
 
 def group_by_dispatch(
-    items: Sequence[WorkItem], default: Dispatch | None
+    items: Sequence[WorkItem], default: Callable[[], Dispatch | None]
 ) -> Iterator[tuple[Any, Sequence[WorkItem]]]:
     """Yields runs of items that go to the same dispatch function, in order.
 
     A function without `many` gets its items one by one: between two of them a stop that
     ran out of time may still call the rest back.
+
+    Args:
+        items: The batch.
+        default: Asked before each run, because a start may replace the function.
     """
-    for item in items:
-        if item.dispatch_func is not None:
-            break
-    else:
-        if hasattr(default, "many"):  # nearly always
-            yield default, items
-            return
+    func: Any = default()
+    if hasattr(func, "many") and all(item.dispatch_func is None for item in items):
+        yield func, items  # nearly always
+        return
     start = 0
     while start < len(items):
-        func = items[start].dispatch_func or default
+        fallback = default()
+        func = _func_of(items[start], fallback)
         end = start + 1
         if hasattr(func, "many"):
-            while end < len(items) and (items[end].dispatch_func or default) is func:
+            while end < len(items) and _func_of(items[end], fallback) is func:
                 end += 1
         yield func, items[start:end]
         start = end
+
+
+def _func_of(item: WorkItem, fallback: Any) -> Any:
+    own = item.dispatch_func
+    return fallback if own is None else own  # a callable may well be falsy
 
 
 def run_batch(
@@ -72,73 +80,100 @@ def run_batch(
 
     Blocks: as long as the outputs do.
     """
-    begun = 0
-    for func, group in group_by_dispatch(items, dispatch_func):
-        begun += len(group)
-        interruption = run_group(group, func, config)
-        if on_caller and interruption is not None:
-            config.queue.requeue_front(items[begun:])
-            raise interruption
-
-
-def run_group(
-    group: Sequence[WorkItem], func: Any, config: BackendConfig
-) -> BaseException | None:
-    """Returns the first outcome that isn't an `Exception`, after booking all of them."""
     ledger, clock = config.ledger, config.clock
-    generation = ledger.generation
-    start = clock.now()
+    generation, start = ledger.generation, clock.now()
+    begun = 0
+    try:
+        for func, group in group_by_dispatch(items, lambda: dispatch_func):
+            begun += len(group)
+            failures = book(group, func, call(group, func), config, generation)
+            report_failures(failures, config)
+            if on_caller:
+                raise_interruption(failures)
+    except BaseException:
+        if begun < len(items):
+            config.queue.requeue_front(items[begun:])
+        raise
+    finally:
+        ledger.sample("dispatch", clock.now() - start, generation)
+
+
+def call(group: Sequence[WorkItem], func: Any) -> Sequence[Outcome]:
+    """Calls the outputs, and returns what became of each item."""
+    if func is None:
+        return [NoDispatchError("there is no dispatch function")] * len(group)
     with dispatching(0):
-        outcomes = _call(group, func)
-    took = clock.now() - start
-    failures: list[tuple[WorkItem, BaseException]] = []
+        many: Callable[[Sequence[WorkItem]], Sequence[Outcome]] | None
+        many = getattr(func, "many", None)
+        if many is None:
+            return [_outcome(item, func) for item in group]
+        try:
+            outcomes = list(many(group))
+        except BaseException as error:  # noqa: BLE001  the outcome of all, booked by the caller
+            return [error] * len(group)
+    if len(outcomes) == len(group):
+        return outcomes
+    wrong = ValueError(f"many() gave {len(outcomes)} outcomes for {len(group)} items")
+    return [wrong] * len(group)
+
+
+def _outcome(item: WorkItem, func: Any) -> Outcome:
+    try:
+        func(item.logger, item.record)
+    except BaseException as error:  # noqa: BLE001  it is the outcome, booked by the caller
+        return error
+    return None
+
+
+def book(
+    group: Sequence[WorkItem],
+    func: Any,
+    outcomes: Sequence[Outcome],
+    config: BackendConfig,
+    generation: int,
+) -> Failures:
+    """Books outcomes, unless they are from before a `reset`; returns who failed, and why."""
+    failures: Failures = []
     if outcomes.count(None) != len(outcomes):
         failures = [(i, e) for i, e in zip(group, outcomes, strict=True) if e is not None]
-    reason = "no_dispatch" if func is None else "dispatch"
-    ledger.book(
-        generation, processed=len(group) - len(failures), failed=len(failures), reason=reason
+    config.ledger.book(
+        generation,
+        processed=len(group) - len(failures),
+        failed=len(failures),
+        reason="no_dispatch" if func is None else "dispatch",
     )
-    ledger.sample("dispatch", took)
-    ledger.publish()
+    config.ledger.publish()
+    return failures
+
+
+def report_failures(failures: Failures, config: BackendConfig) -> None:
+    """Reports each failure that the pipelines didn't report themselves."""
     for item, error in failures:
         if not isinstance(error, ReportedError):
             report(config.error_callback, _sentence(item, error))
-    return next((e for _, e in failures if not isinstance(e, Exception)), None)
 
 
-def _call(group: Sequence[WorkItem], func: Any) -> Sequence[Outcome]:
-    if func is None:
-        return [NoDispatchError("there is no dispatch function")] * len(group)
-    many: Callable[[Sequence[WorkItem]], Sequence[Outcome]] | None = getattr(func, "many", None)
-    if many is not None:
-        try:
-            outcomes = many(group)
-            if len(outcomes) == len(group):
-                return outcomes
-            wrong = ValueError(f"many() gave {len(outcomes)} outcomes for {len(group)} items")
-            return [wrong] * len(group)
-        except BaseException as error:  # noqa: BLE001  it is the outcome, booked by the caller
-            return [error] * len(group)
-    outcome: list[Outcome] = []
-    for item in group:
-        try:
-            func(item.logger, item.record)
-            outcome.append(None)
-        except BaseException as error:  # noqa: BLE001  it is the outcome, booked by the caller
-            outcome.append(error)
-    return outcome
+def raise_interruption(failures: Failures) -> None:
+    """Raises the first failure that was meant for the caller's thread, if there is one."""
+    for _, error in failures:
+        if isinstance(error, BaseException) and not isinstance(error, Exception):
+            raise error
 
 
 def _sentence(item: WorkItem, error: BaseException) -> str:
-    logger = item.logger
-    name = getattr(logger, "name", logger)
-    message = safe_str(getattr(item.record, "message", item.record))
-    start = message if len(message) <= 80 else f"{message[:77]}..."
-    return f"{describe(error)}, while dispatching a record of logger {name!r}: {start!r}"
+    try:
+        logger = item.logger
+        name = getattr(logger, "name", logger)
+        message = safe_str(getattr(item.record, "message", item.record))
+        start = message if len(message) <= 80 else f"{message[:77]}..."
+        return f"{describe(error)}, while dispatching a record of logger {name!r}: {start!r}"
+    except Exception:  # noqa: BLE001  whatever a foreign logger or record does when it is read
+        return f"{describe(error)}, while dispatching a record"
 
 
-def report(callback: Callable[[str], Any], message: str) -> None:
+def report(callback: Callable[[str], object], message: str) -> None:
     """Calls an error callback; whatever it does or raises changes nothing."""
+    context = SCOPE.get()
     try:
         with dispatching(0):
             callback(message)
@@ -147,3 +182,5 @@ def report(callback: Callable[[str], Any], message: str) -> None:
             raise  # the user's Ctrl-C, which merely arrived here
     except BaseException:  # noqa: BLE001  the error path must end here
         return
+    finally:
+        SCOPE.set(context)  # should a Ctrl-C have come in the middle of a `with`

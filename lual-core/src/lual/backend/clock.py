@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from typing import Any
 
 
 class Clock:
@@ -34,8 +35,14 @@ class Clock:
         Blocks: at most `timeout` seconds.
         """
         if timeout is None or timeout > threading.TIMEOUT_MAX:
-            return condition.wait()
-        return condition.wait(timeout)
+            timeout = None
+        try:
+            return condition.wait(timeout)
+        except BaseException:
+            # A Ctrl-C may come between the release and the wait, or after it.
+            if not condition._is_owned():  # type: ignore[attr-defined]
+                condition.acquire()
+            raise
 
 
 def check_timeout(timeout: float | None, default: float) -> float:
@@ -49,3 +56,8 @@ def check_timeout(timeout: float | None, default: float) -> float:
     if math.isnan(timeout) or timeout < 0:
         raise ValueError(f"timeout must be 0 or more seconds, got {timeout!r}")
     return timeout
+
+
+def is_duration(value: Any) -> bool:
+    """Tells whether a setting is a number of seconds, 0 or more; infinity is one."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0

@@ -1,36 +1,30 @@
-"""The worker's side of `BaseBackend`: when a batch is due, and running it.
+"""When a batch is due: the worker's side of `BaseBackend`.
 
 Guarantees:
     * one lock, the ledger's, and never during anything that an author or user wrote;
-    * records in hand stand in `_hand` until begun, so that a stop or a death can tell
-      what was not begun;
-    * a flush that waits is answered before the next batch is taken, so that a busy
+    * a flush that waits is answered before any later record is taken, so that a busy
       producer can't hold it.
 Assumes: one worker at a time.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
-from collections import deque
-from collections.abc import Sequence
 from threading import get_ident
 from typing import Literal
 
-from lual.backend.batch import group_by_dispatch, report, run_group
 from lual.backend.contract import BackendConfig
-from lual.backend.items import Dispatch, WorkItem
+from lual.backend.items import WorkItem
 from lual.backend.queue import BoundedQueue
-from lual.reports import describe
+from lual.backend.reentry import busy
+from lual.backend.runner import NEVER, Runner
 
-#: `_wake_at` of a worker that is busy and will look at the queue by itself.
-NEVER = sys.maxsize
+#: Seconds; beyond what epoch seconds as a float can tell apart in this millennium.
+_EPOCH_ROUNDING = 1e-6
 
 State = Literal["new", "running", "stopping", "stopped"]
 
 
-class WorkerKilled(BaseException):  # noqa: N818  it is no error: a test asked for it
+class WorkerKilled(BaseException):
     """Raised in the worker by `kill_worker`; only tests do that."""
 
 
@@ -44,7 +38,7 @@ class FlushTicket:
         self.done = False
 
 
-class Consumer:
+class Consumer(Runner):
     """Takes batches from the queue when they are due, and runs them.
 
     Args:
@@ -52,29 +46,21 @@ class Consumer:
     """
 
     def __init__(self, config: BackendConfig) -> None:
-        self.config = config
-        self.queue = config.queue
-        self._clock = config.clock
-        self._ledger = config.ledger
-        if isinstance(self.queue, BoundedQueue):
+        super().__init__(config)
+        self._is_bounded = isinstance(self.queue, BoundedQueue)
+        if self._is_bounded:
             self.queue.bind(self._ledger)
-        self._lock = self._ledger.lock
-        self._changed = threading.Condition(self._lock)
+        self._waiting = getattr(self.queue, "waiting", self.queue.size)
         self._trigger = min(config.batch_size, getattr(self.queue, "max_size", NEVER))
-        self._dispatch: Dispatch | None = None
         self._state: State = "new"
-        self._epoch = 0  # rises when nothing of before may begin any more
         self._forget_work()
 
     def _forget_work(self) -> None:
-        self._wake_at = NEVER  # waiting records from which on a submit must wake the worker
-        self._hand: deque[WorkItem] = deque()
-        self._begun = 0  # records whose dispatch call is in progress
-        self._in_output = False
-        self._unflushed = False  # something was dispatched since the outputs' last flush
+        self._forget_hand()
         self._flushes: list[FlushTicket] = []
         self._demand = 0  # records before this position don't wait for their batch
         self._worker: int | None = None  # its thread's ident
+        self._worker_lives = False
         self._killed = False
         self._floor = self._clock.now()  # nothing that waits is older than this
 
@@ -88,26 +74,36 @@ class Consumer:
         Returns:
             Up to `batch_size` records; None when the worker must end.
 
+        Raises:
+            BaseException: Without `park`, what belongs to the thread that lends itself: a
+                `KeyboardInterrupt`, say.
+
         Blocks: until a batch is due.
         """
         try:
             return self._next_batch(park)
-        except BaseException as error:  # noqa: BLE001  the worker ends, reported and replaced
-            self._died(error)
+        except BaseException as error:  # the worker ends, reported and replaced
+            if not (park or isinstance(error, (Exception, WorkerKilled))):
+                self._put_back()
+                raise
+            self._died(error, may_wait=park)
             return None
 
-    def _died(self, error: BaseException) -> None:
+    def _died(self, error: BaseException, *, may_wait: bool) -> None:
         """Overridden by the side that supervises."""
         raise NotImplementedError
 
+    @busy
     def _next_batch(self, park: bool) -> list[WorkItem] | None:
         while True:
-            self._flush_outputs()
+            self._flush_outputs(on_caller=not park)
             with self._lock:
-                self._worker = get_ident()
+                if park:
+                    self._worker = get_ident()
                 if self._killed:
                     raise WorkerKilled("a test asked for it")
                 if self._state not in ("running", "stopping"):
+                    self._retire()
                     return None
                 if self._answer_flushes():
                     continue  # the outputs must be flushed first, without the lock
@@ -121,17 +117,26 @@ class Consumer:
                     return None
                 if not park:
                     return []
-                # Said before the last look at the queue: a submit takes no lock, so it
-                # either is seen here or sees that it must wake this worker.
-                self._wake_at = 1 if wait is None else self._trigger
-                if self.queue.size() < self._wake_at:
-                    self._clock.wait(self._changed, wait)
-                self._wake_at = NEVER
+                self._park(wait)
+
+    def _park(self, wait: float | None) -> None:
+        # Said before the last look at the queue: a submit takes no lock, so it either is
+        # seen here or sees that it must wake this worker.
+        elsewhere = self.queue.size() - self._waiting()
+        self._wake_at = 1 if wait is None else self._trigger - elsewhere
+        if self._waiting() < self._wake_at:
+            self._clock.wait(self._changed, wait)
+        self._wake_at = NEVER
 
     def _finish(self) -> None:
         """Ends the stop that this worker has drained for."""
         self._state = "stopped"
+        self._retire()
         self._changed.notify_all()
+
+    def _retire(self) -> None:
+        self._worker = None
+        self._worker_lives = False
 
     def _seconds_to_due(self) -> float | None:
         """Returns 0 if a batch is due, else the seconds until one is; None: nothing waits."""
@@ -151,71 +156,34 @@ class Consumer:
         The caller reads no clock for this. The record's own time tells, as long as it
         lies between what the worker knows for certain and now.
         """
-        if isinstance(self.queue, BoundedQueue):
+        if self._is_bounded:
             item = self.queue.oldest_item()
             if item is not None:
-                came = now - (self._clock.time() - item.submitted_at)
-                if self._floor <= came <= now:
+                age = self._clock.time() - item.submitted_at
+                came = now - age - _EPOCH_ROUNDING
+                if age >= 0 and came >= self._floor:
                     return came
         return self._floor
 
     def _take(self) -> list[WorkItem]:
-        items = self.queue.extract_batch(self.config.batch_size)
-        self._hand = deque(items)
+        size = self.config.batch_size
+        if self._flushes and self._is_bounded:  # a later record would keep the flush waiting
+            oldest = self.queue.oldest() or 0
+            ahead = [f.position for f in self._flushes if f.position > oldest]
+            items = self.queue.extract_batch(size, before=min(ahead, default=None))
+        else:
+            items = self.queue.extract_batch(size)
+        self._hand.extend(items)
+        self._note_taking()
         if items:
             self._ledger.sample("queue", self._clock.time() - items[0].submitted_at)
         if self.queue.size() == 0:
             self._floor = self._clock.now()
         return items
 
-    def run(self, items: Sequence[WorkItem], *, on_caller: bool = False) -> None:
-        """Dispatches what `next_batch` returned.
-
-        Args:
-            items: The batch.
-            on_caller: True on an application's thread; see `run_batch`.
-
-        Blocks: as long as the outputs do.
-        """
-        epoch = self._epoch
-        for func, group in group_by_dispatch(items, self._dispatch):
-            if not self._begin(len(group), epoch):
-                return
-            try:
-                interruption = run_group(group, func, self.config)
-            finally:
-                self._end(epoch)
-            if on_caller and interruption is not None:
-                self._put_back()  # a caller's Ctrl-C: what was not begun waits again
-                raise interruption
-
-    def _begin(self, count: int, epoch: int) -> bool:
-        with self._lock:
-            if epoch != self._epoch:
-                return False
-            if count >= len(self._hand):
-                self._hand.clear()
-            else:
-                for _ in range(count):
-                    self._hand.popleft()
-            self._begun = count
-            self._in_output = self._unflushed = True
-            return True
-
-    def _end(self, epoch: int) -> None:
-        with self._lock:
-            if epoch == self._epoch or self._state == "stopped":
-                self._begun = 0
-                self._in_output = False
-
-    def _put_back(self) -> None:
-        with self._lock:
-            self.queue.requeue_front(self._hand)
-            self._hand.clear()
-
     def _is_reached(self, position: int) -> bool:
         oldest = self.queue.oldest()
-        return (oldest is None or oldest >= position) and not self._hand and not self._begun
+        return (oldest is None or oldest >= position) and not self._hand and not self._in_output
 
     def _answer_flushes(self) -> bool:
         """Marks the flushes that are finished; True if the outputs must be flushed first."""
@@ -230,21 +198,10 @@ class Consumer:
         self._changed.notify_all()
         return False
 
-    def _flush_outputs(self) -> None:
-        """Calls the dispatch's own flush if somebody waits for it."""
+    def _flush_outputs(self, *, on_caller: bool) -> None:
+        """Calls the dispatches' own flush if somebody waits for it."""
         with self._lock:
             wanted = self._state == "stopping" and self.queue.size() == 0
             wanted = wanted or any(self._is_reached(f.position) for f in self._flushes)
-            if not (wanted and self._unflushed):
-                return
-            epoch = self._epoch
-            flush = getattr(self._dispatch, "flush", None)
-            self._unflushed = False
-            self._in_output = True
-        try:
-            if flush is not None:
-                flush()
-        except BaseException as error:  # noqa: BLE001  an output's fault, not the worker's
-            report(self.config.error_callback, f"the outputs' flush raised {describe(error)}")
-        finally:
-            self._end(epoch)
+        if wanted and self._unflushed:
+            self._flush_touched(on_caller)

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from lual.backend.clock import Clock
+from lual.backend.clock import Clock, is_duration
 from lual.backend.items import Dispatch, WorkItem
 from lual.backend.ledger import Ledger
 from lual.backend.queue import STRATEGIES, BoundedQueue
@@ -95,7 +95,7 @@ def _positive(_: object, attribute: attrs.Attribute[Any], value: object) -> None
 
 
 def _seconds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
+    if not is_duration(value):
         raise ConfigError(f"{attribute.name} must be 0 or more seconds, got {value!r}")
 
 
@@ -143,7 +143,11 @@ class BackendConfig:
     ledger: Ledger = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.ledger = Ledger.of(self.stats)
+        queues = getattr(self.queue, "ledger", None)
+        if isinstance(queues, Ledger) and queues.keeps_in(self.stats):
+            self.ledger = queues
+        else:
+            self.ledger = Ledger.of(self.stats)
 
     def check_options(self, *known: str) -> None:
         """Refuses options that the backend doesn't have.

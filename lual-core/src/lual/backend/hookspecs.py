@@ -21,6 +21,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def lual_backend_info() -> BackendInfo:
     """Says what the backend is; required, without side effects."""
+    raise NotImplementedError  # a specification: only its name and arguments count
 
 
 @hookspec
@@ -33,6 +34,7 @@ def lual_create_backend(config: BackendConfig) -> Backend:
     Raises:
         ConfigError: An option of `config.options` is unknown or out of range.
     """
+    raise NotImplementedError
 
 
 @hookspec

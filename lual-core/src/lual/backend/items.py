@@ -40,6 +40,7 @@ class WorkItem(tuple[Any, ...]):
         level: int | None = None,
         seq: int | None = None,
     ) -> WorkItem:
+        """Returns the item; see the class for the arguments."""
         if level is None:
             level = getattr(record, "level", 0)
         if submitted_at is None:
@@ -69,6 +70,9 @@ class WorkItem(tuple[Any, ...]):
 
     def __eq__(self, other: object) -> bool:
         return self is other
+
+    def __ne__(self, other: object) -> bool:  # a tuple has its own
+        return self is not other
 
 
 @runtime_checkable

@@ -10,7 +10,9 @@ makes a queue longer.
 
 Guarantees:
     * no term is ever negative; counters go back only at `reset`, and in place;
-    * `lock` is re-entrant and held only for short sections, never during user code.
+    * `lock` is re-entrant and held only for short sections, never during user code;
+    * a signal handler or finaliser may book or read in the middle of anything: a counter
+      is changed by one statement without a call in it, which nothing interrupts.
 Assumes: a backend that replaces the queue or `run_batch` keeps their keys itself, by
 writing to this mapping.
 """
@@ -21,6 +23,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from lual.backend.histogram import Histogram
 from lual.levels import level_name
 
 if TYPE_CHECKING:
@@ -47,40 +50,6 @@ TABLES = ("dropped_by_reason", "dropped_by_level", "failed_by_reason")
 #: Worked out when read.
 DERIVED = ("messages_submitted", "messages_dropped", "queue_size")
 
-#: Histograms have a bucket for each power of two of nanoseconds, up to about 1.2 hours.
-BUCKETS = 42
-
-
-class Histogram:
-    """Durations in powers of two nanoseconds."""
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Forgets all samples."""
-        self.count = 0
-        self.sum_ns = 0
-        self.max_ns = 0
-        self.buckets = [0] * BUCKETS
-
-    def add(self, seconds: float) -> None:
-        """Counts one duration; a negative one (a clock that was set back) counts as 0."""
-        ns = max(int(seconds * 1e9), 0)
-        self.count += 1
-        self.sum_ns += ns
-        self.max_ns = max(self.max_ns, ns)
-        self.buckets[min(ns.bit_length(), BUCKETS - 1)] += 1
-
-    def as_dict(self) -> dict[str, Any]:
-        """Returns `count`, `sum_ns`, `max_ns` and `buckets` (bucket i: below 2**i ns)."""
-        return {
-            "count": self.count,
-            "sum_ns": self.sum_ns,
-            "max_ns": self.max_ns,
-            "buckets": list(self.buckets),
-        }
-
 
 class Ledger(MutableMapping[str, Any]):
     """All counters of one engine, or of one backend that stands alone.
@@ -97,6 +66,9 @@ class Ledger(MutableMapping[str, Any]):
         self.generation = 0
         self.latency = {"queue": Histogram(), "dispatch": Histogram()}
         self._queues: tuple[BoundedQueue, ...] = ()
+        self._derives = False  # totals; True once there was a queue
+        self._kept: set[str] = set()  # totals that a backend writes itself
+        self._changes = 0  # so that a snapshot notices an interruption
         self._data: MutableMapping[str, Any] = {} if storage is None else storage
         self._is_public = storage is not None
         for name in COUNTERS:
@@ -109,16 +81,19 @@ class Ledger(MutableMapping[str, Any]):
         """Returns `stats` if it is a ledger, else a new one that keeps its counters there."""
         return stats if isinstance(stats, Ledger) else cls(stats)
 
-    # The mapping: what a backend that counts for itself writes to.
-
     def __getitem__(self, key: str) -> Any:
-        if key in DERIVED and (self._queues or key not in self._data):
+        if key in DERIVED:
             return self.totals()[key]
+        if key == "latency":
+            return self.snapshot()[key]
         return self._data[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         with self.lock:
+            if key in DERIVED:
+                self._kept.add(key)
             self._data[key] = value
+            self._changes += 1
 
     def __delitem__(self, key: str) -> None:
         del self._data[key]
@@ -129,11 +104,16 @@ class Ledger(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self.snapshot())
 
+    def keeps_in(self, storage: object) -> bool:
+        """Tells whether the counters live in `storage`, or are `storage` itself."""
+        return storage is self or storage is self._data
+
     # Queues
 
     def attach(self, queue: BoundedQueue) -> None:
         """Counts the records that wait in `queue` from now on."""
         with self.lock:
+            self._derives = True
             if queue not in self._queues:
                 self._queues = (*self._queues, queue)
 
@@ -142,12 +122,25 @@ class Ledger(MutableMapping[str, Any]):
         with self.lock:
             self._queues = tuple(q for q in self._queues if q is not queue)
 
+    def absorb(self, other: Ledger) -> None:
+        """Adds what another ledger has counted, for a queue that moves from there to here."""
+        with self.lock:
+            for name in COUNTERS:
+                if name == "queue_high_watermark":
+                    self.high_water(other[name])
+                else:
+                    self.add(name, other[name])
+            for name in TABLES:
+                for key, count in other[name].items():
+                    self._data[name][key] = self._data[name].get(key, 0) + count
+
     # Bookings
 
     def take(self, count: int) -> None:
         """Books records that left a queue for a worker's hands; negative: they went back."""
         with self.lock:
             self._data["in_flight"] += count
+            self._changes += 1
 
     def book(
         self,
@@ -175,15 +168,16 @@ class Ledger(MutableMapping[str, Any]):
             data = self._data
             if failed:
                 table = data["failed_by_reason"]
-                table[reason] = table.get(reason, 0) + failed
+                table.setdefault(reason, 0)
+                table[reason] += failed
             leaving = processed + failed if in_flight is None else in_flight
-            data.update(
-                messages_processed=data["messages_processed"] + processed,
-                messages_failed=data["messages_failed"] + failed,
-                backend_errors=data["backend_errors"] + failed,
-                in_flight=data["in_flight"] - leaving,
-                sync_processed=data["sync_processed"] + (processed if inline else 0),
-            )
+            data["messages_processed"] += processed
+            data["messages_failed"] += failed
+            data["in_flight"] -= leaving
+            data["backend_errors"] += failed
+            if inline:
+                data["sync_processed"] += processed
+            self._changes += 1
 
     def drop(self, levels: Iterable[int], reason: str, *, in_flight: bool = False) -> int:
         """Books dropped records.
@@ -196,23 +190,25 @@ class Ledger(MutableMapping[str, Any]):
         Returns:
             How many they were.
         """
+        names = [level_name(level) for level in levels]
         with self.lock:
-            reasons = self._data["dropped_by_reason"]
-            by_level = self._data["dropped_by_level"]
-            count = 0
-            for level in levels:
-                name = level_name(level)
-                by_level[name] = by_level.get(name, 0) + 1
-                reasons[reason] = reasons.get(reason, 0) + 1
-                count += 1
-            if in_flight:
-                self._data["in_flight"] -= count
-            return count
+            data = self._data
+            reasons, by_level = data["dropped_by_reason"], data["dropped_by_level"]
+            for name in names:
+                reasons.setdefault(reason, 0)
+                by_level.setdefault(name, 0)
+                reasons[reason], by_level[name] = reasons[reason] + 1, by_level[name] + 1
+                if in_flight:
+                    data["in_flight"] -= 1
+                self._changes += 1
+            return len(names)
 
     def add(self, counter: str, amount: float = 1) -> None:
         """Adds to one of the plain counters."""
         with self.lock:
-            self._data[counter] = self._data.get(counter, 0) + amount
+            self._data.setdefault(counter, 0)
+            self._data[counter] += amount
+            self._changes += 1
 
     def high_water(self, size: int) -> None:
         """Raises the high-water mark to `size` if it was lower."""
@@ -220,27 +216,37 @@ class Ledger(MutableMapping[str, Any]):
             if size > self._data["queue_high_watermark"]:
                 self._data["queue_high_watermark"] = size
 
-    def sample(self, kind: str, seconds: float) -> None:
-        """Adds one duration to a latency histogram: `queue` or `dispatch`."""
+    def sample(self, kind: str, seconds: float, generation: int | None = None) -> None:
+        """Adds one duration to a latency histogram: `queue` or `dispatch`.
+
+        Args:
+            kind: Which histogram.
+            seconds: The duration.
+            generation: As for `book`; None: whichever it is.
+        """
         with self.lock:
-            self.latency[kind].add(seconds)
+            if generation is None or generation == self.generation:
+                self.latency[kind].add(seconds)
 
     # Reading
 
     def totals(self) -> dict[str, int]:
-        """Returns the derived totals, and writes them to the storage for who reads that."""
+        """Returns the derived totals, but for those that a backend keeps itself."""
         with self.lock:
-            data = self._data
-            if not self._queues and "messages_submitted" in data:  # somebody else's queue
-                return {name: data.get(name, 0) for name in DERIVED}
-            size = sum(queue.size() for queue in self._queues)
-            dropped = sum(data["dropped_by_reason"].values())
-            done = data["messages_processed"] + data["messages_failed"]
-            return {
-                "messages_submitted": done + dropped + size + data["in_flight"],
-                "messages_dropped": dropped,
-                "queue_size": size,
-            }
+            return self._totals(self._data)
+
+    def _totals(self, data: Mapping[str, Any]) -> dict[str, int]:
+        size = sum(queue.size() for queue in self._queues)
+        dropped = sum(data["dropped_by_reason"].values())
+        done = data["messages_processed"] + data["messages_failed"]
+        totals = {
+            "messages_submitted": done + dropped + size + data["in_flight"],
+            "messages_dropped": dropped,
+            "queue_size": size,
+        }
+        for name in self._kept if self._derives else DERIVED:
+            totals[name] = data.get(name, totals[name])
+        return totals
 
     def snapshot(self) -> dict[str, Any]:
         """Returns a copy of all counters, tables, totals and `latency`, consistent in itself.
@@ -248,24 +254,34 @@ class Ledger(MutableMapping[str, Any]):
         Blocks: for a short section of another thread at most.
         """
         with self.lock:
-            totals = self.totals()
-            if self._queues:
-                self.high_water(totals["queue_size"])
-            copy = {k: dict(v) if isinstance(v, Mapping) else v for k, v in self._data.items()}
-            copy.update(totals)
-            copy["latency"] = {name: h.as_dict() for name, h in self.latency.items()}
-            return copy
+            while True:
+                before = self._changes
+                data = list(self._data.items())
+                copy: dict[str, Any] = {}
+                copy.update((k, dict(v) if isinstance(v, Mapping) else v) for k, v in data)
+                copy.update(self._totals(copy))
+                if self._derives:
+                    self.high_water(copy["queue_size"])
+                copy["queue_high_watermark"] = self._data["queue_high_watermark"]
+                copy["latency"] = {name: h.as_dict() for name, h in self.latency.items()}
+                if self._changes == before:  # else an interruption booked meanwhile
+                    return copy
 
     def publish(self) -> None:
         """Writes the derived totals into the storage, for who reads a plain dict."""
-        if self._is_public:
+        if self._is_public and self._derives:
             with self.lock:
                 self._data.update(self.totals())
+
+    def outlive_threads(self) -> None:
+        """Replaces the lock, once the interpreter's end has frozen whoever may hold it."""
+        self.lock = threading.RLock()
 
     def reset(self) -> None:
         """Sets every counter to zero, in place; outcomes still on their way are ignored."""
         with self.lock:
             self.generation += 1
+            self._changes += 1
             for name, value in self._data.items():
                 if isinstance(value, MutableMapping):
                     value.clear()

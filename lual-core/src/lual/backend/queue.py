@@ -1,4 +1,4 @@
-"""The bounded queue: order, limit, overflow, and the booking of what is admitted.
+"""The bounded queue: limit, overflow, waiting for room, and the booking of admissions.
 
 Guarantees:
     * every operation is O(1) per record; admission takes no lock while there is room: it
@@ -6,26 +6,20 @@ Guarantees:
     * `size()` never exceeds the limit, with or without the GIL (`requeue_front` alone may
       exceed it, by one batch);
     * re-entrant: a signal handler or finaliser may call anything in the middle of anything;
-    * nothing of an item is read but its level, and that only on overflow.
+    * no lock is held while anybody waits, or is told of a drop.
 Assumes: callers hold no lock that the consumer needs.
-
-Records stand in three places, extracted in this order: those given back by a lost worker,
-protected records that stepped aside when an older unprotected one had to be found, and
-all others. Positions count admissions, so that a flush can wait for "all before mine".
 """
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from lual.backend.clock import Clock
+from lual.backend.backlog import Backlog
+from lual.backend.clock import Clock, is_duration
 from lual.backend.ledger import Ledger
-from lual.backend.reentry import busy, carries, interrupts_lual
-from lual.context import dispatch_depth
+from lual.backend.reentry import busy, carries, interpreter_is_ending, patience
 from lual.errors import ConfigError, did_you_mean
 from lual.levels import ERROR
 
@@ -34,21 +28,12 @@ if TYPE_CHECKING:
 
 OnDrop = Callable[["WorkItem", str], object]
 
+__all__ = ["STRATEGIES", "BoundedQueue", "interpreter_is_ending"]
+
 STRATEGIES = ("drop_oldest", "drop_newest", "block")
 
-#: Seconds that a blocking submit may hold the thread of a running event loop.
-LOOP_BLOCK_TIMEOUT = 0.05
 
-_exiting = False
-
-
-def interpreter_is_ending() -> None:
-    """Tells all queues that nobody may wait for room any more; called by the exit guard."""
-    global _exiting
-    _exiting = True
-
-
-class BoundedQueue:
+class BoundedQueue(Backlog):
     """A FIFO of work items with a limit and a strategy for when it is reached.
 
     Args:
@@ -68,6 +53,7 @@ class BoundedQueue:
 
     Threads: any thread, re-entrant.
 
+    >>> from lual.backend.items import WorkItem
     >>> queue = BoundedQueue(2)
     >>> [queue.enqueue(WorkItem("app", None, level=20, seq=n)) for n in (1, 2, 3)]
     [True, True, True]
@@ -86,30 +72,23 @@ class BoundedQueue:
         clock: Clock | None = None,
         on_drop: OnDrop | None = None,
     ) -> None:
-        if not isinstance(max_size, int) or max_size < 1:
+        if not isinstance(max_size, int) or isinstance(max_size, bool) or max_size < 1:
             raise ConfigError(f"max_size must be 1 record or more, got {max_size!r}")
         if overflow_strategy not in STRATEGIES:
             raise ConfigError(
                 f"overflow_strategy must be one of {', '.join(STRATEGIES)}, "
                 f"got {overflow_strategy!r}{did_you_mean(overflow_strategy, STRATEGIES)}"
             )
-        self.max_size = max_size
+        if not is_duration(block_timeout):
+            raise ConfigError(f"block_timeout must be 0 or more seconds, got {block_timeout!r}")
+        super().__init__(max_size, protect_level)
         self.overflow_strategy = overflow_strategy
-        self.protect_level = protect_level
         self.block_timeout = block_timeout
         self.clock = clock if clock is not None else Clock()
         self.on_drop = on_drop
         self.bound = stats is not None
-        self._items: deque[WorkItem] = deque()
-        #: As `size()`, but one call of C: read once a record by `BaseBackend.submit`.
-        self.waiting: Callable[[], int] = self._items.__len__
-        self._append: Callable[[WorkItem], None] = self._items.append
-        self._aside: deque[tuple[int, WorkItem]] = deque()  # (position, protected record)
-        self._returned: deque[WorkItem] = deque()
-        self._is_open = True
-        self._room = max_size  # for _items; 0 while closed
-        self._removed = 0  # records that left, but for those given back
-        self._waiting = 0
+        self._waiters = 0
+        self._closings = 0
         self._use(Ledger.of(stats) if stats is not None else Ledger())
 
     def _use(self, ledger: Ledger) -> None:
@@ -128,10 +107,7 @@ class BoundedQueue:
             self.bound = True
             mine = self.ledger
             self._use(ledger)
-            for table in ("dropped_by_reason", "dropped_by_level"):
-                kept = ledger[table]
-                for name, count in mine[table].items():
-                    kept[name] = kept.get(name, 0) + count
+            ledger.absorb(mine)
 
     # Admission
 
@@ -161,43 +137,32 @@ class BoundedQueue:
                 return True
         return self._overflow(item)
 
-    def _withdraw(self, item: WorkItem) -> bool:
-        """Takes `item` out again; other threads may append meanwhile, but not extract.
-
-        Returns:
-            False if it isn't there: it was extracted, or evicted and counted.
-        """
-        for index in range(len(self._items) - 1, -1, -1):
-            if self._items[index] is item:
-                del self._items[index]
-                return True
-        return False
-
     @carries("item")
     def _overflow(self, item: WorkItem) -> bool:
-        level = item.level
+        protected = item.level >= self.protect_level
+        drops: list[tuple[WorkItem, str]] = []
+        may_wait = False
         with self._lock:
-            if not self._is_open:
-                return False
-            if len(self._items) < self._room:  # room appeared meanwhile
-                self._items.append(item)
-                return True
-            self.ledger.high_water(self.size())
-            self.ledger.add("queue_overflows")
-            victim, reason = self._choose_victim(item, level >= self.protect_level)
-            if reason is not None and victim is not None:
+            admitted = self._admit(item)  # room appeared meanwhile
+            if not admitted and self._is_open:
+                self.ledger.high_water(self.size())
+                self.ledger.add("queue_overflows")
+            while not admitted and self._is_open:
+                victim, reason = self._choose_victim(item, protected)
+                if victim is None:
+                    may_wait = True
+                    break
                 self.ledger.drop([victim.level], reason)
-                if victim is not item:
-                    self._items.append(item)
-        if reason is None or victim is None:
-            return self._wait_for_room(item)
-        self._tell(victim, reason)
-        return victim is not item
+                drops.append((victim, reason))
+                if victim is item:
+                    break
+                admitted = self._admit(item)  # if not, somebody took the victim's place
+        for victim, reason in drops:
+            self._tell(victim, reason)
+        return self._wait_for_room(item) if may_wait else admitted
 
-    def _choose_victim(
-        self, item: WorkItem, protected: bool
-    ) -> tuple[WorkItem | None, str | None]:
-        """Returns who goes and why; (None, None): `item` may wait for room instead."""
+    def _choose_victim(self, item: WorkItem, protected: bool) -> tuple[WorkItem | None, str]:
+        """Returns who goes and why; None: `item` may wait for room instead."""
         strategy = self.overflow_strategy
         if protected or strategy == "drop_oldest":
             victim = self._evict_unprotected()
@@ -206,94 +171,51 @@ class BoundedQueue:
             if victim is not None:
                 return victim, "overflow_oldest"
         if strategy == "block" and (protected or self._holds_unprotected()):
-            return None, None
+            return None, ""
         return item, "overflow_newest"
-
-    def _holds_unprotected(self) -> bool:
-        self._step_aside()
-        return bool(self._items) or any(i.level < self.protect_level for i in self._returned)
-
-    def _step_aside(self) -> None:
-        """Moves protected records from the head aside; each moves once, so O(1) amortised."""
-        items = self._items
-        while items and items[0].level >= self.protect_level:
-            position = self._removed + len(self._returned) + len(self._aside)
-            self._aside.append((position, items.popleft()))
-        self._measure()
-
-    def _evict_unprotected(self) -> WorkItem | None:
-        for index, item in enumerate(self._returned):  # one batch at most
-            if item.level < self.protect_level:
-                del self._returned[index]
-                return self._left(item)
-        self._step_aside()
-        return self._left(self._items.popleft()) if self._items else None
-
-    def _evict_oldest(self) -> WorkItem | None:
-        if self._returned:
-            return self._left(self._returned.popleft())
-        if self._aside:
-            return self._left(self._aside.popleft()[1])
-        return self._left(self._items.popleft()) if self._items else None
-
-    def _left(self, item: WorkItem) -> WorkItem:
-        self._removed += 1
-        self._measure()
-        return item
-
-    def _measure(self) -> None:
-        taken = len(self._aside) + len(self._returned)
-        self._room = max(self.max_size - taken, 0) if self._is_open else 0
 
     @carries("item")
     def _wait_for_room(self, item: WorkItem) -> bool:
-        limit = self._may_wait(item)
-        reason = "block_timeout" if limit == self.block_timeout else "cannot_block"
+        limit, reason = patience(item, self.block_timeout)
         start = self.clock.now()
         with self._lock:
+            closings = self._closings
             if limit > 0:
                 self.ledger.add("blocked_submits")
-            while True:
-                if not self._is_open:
-                    admitted, reason = False, None
-                elif len(self._items) < self._room:
-                    self._items.append(item)
-                    admitted, reason = True, None
-                elif (left := start + limit - self.clock.now()) > 0:
-                    self._waiting += 1
-                    try:
-                        self.clock.wait(self._has_room, left)
-                    finally:
-                        self._waiting -= 1
-                    continue
-                else:
-                    admitted = False
-                    self.ledger.drop([item.level], reason)
-                break
+            while not (admitted := self._closings == closings and self._admit(item)):
+                left = start + limit - self.clock.now()
+                if left <= 0 or self._closings != closings or not self._is_open:
+                    break
+                self._waiters += 1
+                try:
+                    self.clock.wait(self._has_room, left)
+                finally:
+                    self._waiters -= 1
             if limit > 0:
                 self.ledger.add("blocked_seconds", self.clock.now() - start)
-        if reason is not None:
+            refused = not admitted and self._closings == closings and self._is_open
+            if refused:
+                self.ledger.drop([item.level], reason)
+        if refused:
             self._tell(item, reason)
         return admitted
 
-    def _may_wait(self, item: WorkItem) -> float:
-        """Returns the seconds that this call may wait here; 0: it must not."""
-        if _exiting or sys.is_finalizing() or dispatch_depth() or interrupts_lual(item):
-            return 0.0
-        asyncio = sys.modules.get("asyncio.events")
-        if asyncio is not None and asyncio._get_running_loop() is not None:
-            return min(self.block_timeout, LOOP_BLOCK_TIMEOUT)
-        return self.block_timeout
-
     def _tell(self, item: WorkItem, reason: str) -> None:
         if self.on_drop is not None:
-            self.on_drop(item, reason)
+            try:
+                self.on_drop(item, reason)
+            except Exception:  # noqa: BLE001  no logging call raises what others did wrong
+                self.ledger.add("backend_errors")
 
     # Extraction
 
     @busy
-    def extract_batch(self, n: int) -> list[WorkItem]:
+    def extract_batch(self, n: int, *, before: int | None = None) -> list[WorkItem]:
         """Takes up to `n` items, oldest first, and books them as in flight.
+
+        Args:
+            n: How many at most.
+            before: Only those admitted before this position; None: any.
 
         Returns:
             `[]` if the queue is empty or `n` is 0 or less.
@@ -302,46 +224,27 @@ class BoundedQueue:
         """
         with self._lock:
             size = self.size()
-            n = min(n, size)
+            n = min(n, size if before is None else self._count_before(before))
             if n <= 0:
                 return []
             self.ledger.high_water(size)
-            batch: list[WorkItem] = []
-            while self._returned and len(batch) < n:
-                batch.append(self._returned.popleft())
-            while self._aside and len(batch) < n:
-                batch.append(self._aside.popleft()[1])
-            take = self._items.popleft
-            batch.extend([take() for _ in range(n - len(batch))])
-            self._removed += n
-            self.ledger.take(n)
-            self._measure()
-            if self._waiting:
+            batch = self._take(n)
+            if self._waiters:
                 self._has_room.notify(n)
+            self.ledger.take(len(batch))
             return batch
 
     @busy
     def requeue_front(self, items: Iterable[WorkItem]) -> None:
         """Gives extracted items back, in order, ahead of everything; may exceed the limit."""
         with self._lock:
-            given = list(items)
-            self._returned.extendleft(reversed(given))
-            self._removed -= len(given)
-            self.ledger.take(-len(given))
-            self._measure()
+            self.ledger.take(-self._give_back(items))
 
     @busy
     def clear(self) -> int:
         """Removes all items, counting nothing; returns how many they were."""
         with self._lock:
-            waiting = len(self._items)
-            count = len(self._returned) + len(self._aside) + waiting
-            self._returned.clear()
-            self._aside.clear()
-            for _ in range(waiting):  # what others append meanwhile isn't counted
-                self._items.popleft()
-            self._removed += count
-            self._measure()
+            count = self._take_all()
             self._has_room.notify_all()
             return count
 
@@ -352,6 +255,7 @@ class BoundedQueue:
         """Refuses items from now on, without counting them, and wakes who waits for room."""
         with self._lock:
             self._is_open = False
+            self._closings += 1
             self._measure()
             self._has_room.notify_all()
 
@@ -361,22 +265,10 @@ class BoundedQueue:
             self._is_open = True
             self._measure()
 
-    def size(self) -> int:
-        """Returns how many items wait, 0 to `max_size`."""
-        returned = len(self._returned)
-        size = returned + len(self._aside) + len(self._items)
-        # An append that was one too many stands there until its thread withdraws it.
-        return size if returned or size <= self.max_size else self.max_size
-
-    def is_empty(self) -> bool:
-        """Tells whether no item waits; a worker may still have some in hand."""
-        return not (self._items or self._aside or self._returned)
-
     def watermark(self) -> int:
         """Returns the position after the last admitted item."""
         with self._lock:
-            waiting = len(self._returned) + len(self._aside) + len(self._items)
-            return self._removed + waiting
+            return self._watermark()
 
     def oldest(self) -> int | None:
         """Returns the position of the oldest item that still waits, or None.
@@ -384,20 +276,12 @@ class BoundedQueue:
         For an item given back it is 0: earlier than any watermark.
         """
         with self._lock:
-            if self._returned:
-                return 0
-            if self._aside:
-                return self._aside[0][0]
-            return self._removed if self._items else None
+            return self._oldest()
 
     def oldest_item(self) -> WorkItem | None:
         """Returns the item that would be extracted next, or None."""
         with self._lock:
-            if self._returned:
-                return self._returned[0]
-            if self._aside:
-                return self._aside[0][1]
-            return self._items[0] if self._items else None
+            return self._oldest_item()
 
     def stats(self) -> dict[str, Any]:
         """Returns `size max_size overflow_strategy overflows is_empty high_watermark dropped`."""

@@ -1,4 +1,4 @@
-"""Finding out, before a wait, whether this thread is inside lual already.
+"""Finding out, before a wait, how long this call may wait where it stands.
 
 A signal handler or a finaliser may log in the middle of anything, so a call that is about
 to wait must know whether it interrupted another one: that one might hold the very lock,
@@ -12,6 +12,13 @@ import sys
 from collections.abc import Callable
 from types import CodeType
 from typing import Any, TypeVar
+
+from lual.context import dispatch_depth
+
+#: Seconds that a blocking submit may hold the thread of a running event loop.
+LOOP_BLOCK_TIMEOUT = 0.05
+
+_exiting = False
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -27,7 +34,7 @@ def carries(argument: str) -> Callable[[_F], _F]:
     """Marks a function that passes one work item on."""
 
     def mark(function: _F) -> _F:
-        _carriers[function.__code__] = argument  # type: ignore[attr-defined]
+        _carriers[function.__code__] = argument
         return function
 
     return mark
@@ -35,13 +42,13 @@ def carries(argument: str) -> Callable[[_F], _F]:
 
 def busy(function: _F) -> _F:
     """Marks a function during which the same thread must not wait."""
-    _busy.add(function.__code__)  # type: ignore[attr-defined]
+    _busy.add(function.__code__)
     return function
 
 
 def entry(function: _F) -> _F:
     """Marks a function through which applications enter lual."""
-    _entries.add(function.__code__)  # type: ignore[attr-defined]
+    _entries.add(function.__code__)
     return function
 
 
@@ -70,3 +77,25 @@ def interrupts_lual(item: object = None) -> bool:
                 return True
         above = above.f_back
     return False
+
+
+def interpreter_is_ending() -> None:
+    """Tells all queues that nobody may wait for room any more; called by the exit guard."""
+    global _exiting
+    _exiting = True
+
+
+def patience(item: object, timeout: float) -> tuple[float, str]:
+    """Returns the seconds that a call may wait for room here, and how a vain wait is called.
+
+    Args:
+        item: What the current call carries.
+        timeout: Seconds, where nothing speaks against it.
+    """
+    if _exiting or sys.is_finalizing() or dispatch_depth() or interrupts_lual(item):
+        return 0.0, "cannot_block"
+    asyncio = sys.modules.get("asyncio.events")
+    in_loop = asyncio is not None and asyncio._get_running_loop() is not None
+    if in_loop and timeout > LOOP_BLOCK_TIMEOUT:
+        return LOOP_BLOCK_TIMEOUT, "cannot_block"
+    return timeout, "block_timeout"

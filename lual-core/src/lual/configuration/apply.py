@@ -12,33 +12,52 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from lual import loggers, reports
-from lual.configuration.settings import Settings, build_settings, check_names
+from lual import reports
+from lual.configuration.logger_settings import (
+    parse_logger_settings,
+    parse_loggers,
+    parse_pipelines,
+)
+from lual.configuration.outputs import Outputs
+from lual.configuration.settings import (
+    OF_THE_LINE,
+    SCALARS,
+    Settings,
+    build_settings,
+    check_names,
+)
+from lual.engine import hierarchy
 from lual.engine.writer import writer
-from lual.errors import ConfigError, did_you_mean
-from lual.levels import NOTSET, parse_level
-from lual.loggers import Logger, get_logger
+from lual.errors import ConfigError
+from lual.levels import NOTSET
+from lual.loggers import Logger, get_logger, set_levels
 from lual.pipelines.outputs.file import check_no_conflict
 from lual.pipelines.parse import parse_pipeline
-from lual.pipelines.pipeline import Pipeline, is_async_output
+from lual.pipelines.pipeline import Pipeline
 
-_LOGGER_KEYS = ("level", "propagate", "pipelines")
+if TYPE_CHECKING:
+    from lual.engine.line import Line
 
 
 class _InForce:
     """What the application said so far."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
         self.given: dict[str, Any] = {}
         self.settings = Settings()
-        self.loggers: dict[str, dict[str, Any]] = {}
+        self.renew_lock()
+
+    def renew_lock(self) -> None:
+        """Replaces the lock, in a forked child where its owner may not exist."""
+        self.lock = threading.RLock()
 
 
 _in_force = _InForce()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_force.renew_lock)
 
 
 def config(mapping: Mapping[str, Any] | None = None, /, **settings: Any) -> None:
@@ -57,6 +76,11 @@ def config(mapping: Mapping[str, Any] | None = None, /, **settings: Any) -> None
         `shutdown_timeout`.
     Threads: any thread; calls are serialised.
     """
+    if mapping is not None and not isinstance(mapping, Mapping):
+        raise ConfigError(
+            f"config takes a mapping, or settings by name, got {mapping!r}; "
+            "lual.load_config(path) reads a file"
+        )
     given = {**(mapping or {}), **settings}
     check_names(given)
     with _in_force.lock:
@@ -64,144 +88,88 @@ def config(mapping: Mapping[str, Any] | None = None, /, **settings: Any) -> None
 
 
 def _apply(given: Mapping[str, Any]) -> None:
-    wanted = {**_in_force.given, **given}
+    wanted = {**_in_force.given, **{k: v for k, v in given.items() if k in SCALARS}}
     new = build_settings(wanted)
-    changes = _parse_loggers(given.get("loggers", {}))
+    changes = parse_loggers(given.get("loggers", {}))
     if "pipelines" in given:
-        changes.setdefault(loggers.ROOT_NAME, {})["pipelines"] = _parse_pipelines(
+        changes.setdefault(hierarchy.ROOT_NAME, {})["pipelines"] = parse_pipelines(
             given["pipelines"], "pipelines"
         )
     if "level" in given:
-        changes.setdefault(loggers.ROOT_NAME, {})["level"] = new.level
-    before = pipelines_in_use()
-    after = _after(changes)
-    check_no_conflict(output for each in after for output in each.outputs)
-    opened = _open(after, before)
+        changes.setdefault(hierarchy.ROOT_NAME, {})["level"] = new.level
+    before = _outputs_in_use()
+    after = Outputs(_after(changes))
+    check_no_conflict(after)
+    added = after.without(before)
+    added.open()
     try:
-        line = _line_for(new, changes)
-        _check_async_outputs(line, after)
+        line = _line_for(new, given, changes)
+        _check_or_retire(line, after)
     except BaseException:
-        _close(opened)
+        added.close()
         raise
     _in_force.given = wanted
     _in_force.settings = new
     for name, change in changes.items():
-        loggers.change(get_logger(name), **change)
-        _in_force.loggers.setdefault(name, {}).update(change)
+        hierarchy.change(get_logger(name), **change)
     engine = writer()
-    keeps = line is engine.line and line is not None
-    if keeps:
+    if line is engine.line:
         engine.settings = new
     else:
         engine.switch(new, line)
     _retire(before)
 
 
-def _line_for(new: Settings, changes: Mapping[str, Any]) -> Any:
+def _line_for(new: Settings, given: Mapping[str, Any], changes: Mapping[str, Any]) -> Line | None:
     """Returns the line that serves the new settings: the one in use, a new one, or None."""
     engine = writer()
     if not new.async_enabled:
         return None
-    root = changes.get(loggers.ROOT_NAME, {})
+    root = changes.get(hierarchy.ROOT_NAME, {})
     in_use = engine.line
-    if in_use is not None and engine.state in ("RUNNING", "DEGRADED"):
-        elsewhere = in_use.info.capabilities.get("worker") == "process"
-        moved = elsewhere and "pipelines" in root
-        if not moved and not new.needs_another_line(in_use.settings):  # type: ignore[arg-type]
+    if engine.state == "CLOSED":  # the interpreter ends: nobody would drain a new one
+        return in_use
+    if in_use is not None:
+        named = any(name in given for name in ("async_enabled", *OF_THE_LINE))
+        if engine.state not in ("RUNNING", "DEGRADED"):
+            fits = not named  # what was stopped stays so, unless it is spoken of
+        else:
+            elsewhere = in_use.info.capabilities.get("worker") == "process"
+            moved = elsewhere and "pipelines" in root
+            fits = not moved and not new.needs_another_line(in_use.settings)
+        if fits:
             return in_use
     from lual.engine.line import build_line  # asynchronous logging only: pluggy, attrs
 
     return build_line(engine, new, root.get("pipelines", engine.root_pipelines()))
 
 
-def _parse_pipelines(value: Any, where: str) -> tuple[Pipeline, ...]:
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        raise ConfigError(f"{where} must be a list of pipelines, got {value!r}")
-    return tuple(parse_pipeline(item, f"{where}[{i}]") for i, item in enumerate(value))
-
-
-def _parse_loggers(value: Any) -> dict[str, dict[str, Any]]:
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"loggers must map names to their settings, got {value!r}")
-    return {name: parse_logger_settings(name, given) for name, given in value.items()}
-
-
-def parse_logger_settings(name: str, given: Any) -> dict[str, Any]:
-    """Returns what `loggers.change` takes, checked.
-
-    Raises:
-        ConfigError: A key is unknown, or a value can't be used.
-    """
-    where = f"loggers[{name!r}]"
-    if not isinstance(name, str) or not all(name.split(".")):
-        raise ConfigError(f"{where}: a logger's name has no empty parts, as in 'app.db'")
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"{where} must be a mapping, got {given!r}")
-    change: dict[str, Any] = {}
-    for key, value in given.items():
-        if key == "level":
-            change["level"] = parse_level(value, f"{where}.level")
-        elif key == "propagate":
-            if not isinstance(value, bool):
-                raise ConfigError(f"{where}.propagate must be True or False, got {value!r}")
-            change["propagate"] = value
-        elif key == "pipelines":
-            change["pipelines"] = _parse_pipelines(value, f"{where}.pipelines")
-        else:
-            hint = did_you_mean(key, _LOGGER_KEYS)
-            raise ConfigError(f"{where} has no {key!r}; it has: {', '.join(_LOGGER_KEYS)}{hint}")
-    return change
+def _check_or_retire(line: Line | None, outputs: Outputs) -> None:
+    """Ends a new line again if it can't serve the outputs."""
+    try:
+        outputs.check_awaited_by(line)
+    except BaseException:
+        if line is not None and line is not writer().line:
+            line.retire()
+        raise
 
 
 def _after(changes: Mapping[str, Mapping[str, Any]]) -> list[Pipeline]:
     """Returns the pipelines that all loggers will have once the changes are made."""
     found = [p for change in changes.values() for p in change.get("pipelines", ())]
-    for name, logger in loggers.all_loggers().items():
+    for name, logger in hierarchy.all_loggers().items():
         if "pipelines" not in changes.get(name, {}):
             found += logger.pipelines
     return found
 
 
-def pipelines_in_use() -> dict[Pipeline, None]:
-    """Returns the pipelines of all loggers, in order, each once."""
-    return {p: None for logger in loggers.all_loggers().values() for p in logger.pipelines}
+def _outputs_in_use() -> Outputs:
+    return Outputs(p for logger in hierarchy.all_loggers().values() for p in logger.pipelines)
 
 
-def _open(wanted: Sequence[Pipeline], already: Mapping[Pipeline, None]) -> list[Pipeline]:
-    opened: list[Pipeline] = []
-    try:
-        for candidate in wanted:
-            if candidate not in already and candidate not in opened:
-                candidate.open()
-                opened.append(candidate)
-    except BaseException:
-        _close(opened)
-        raise
-    return opened
-
-
-def _close(pipelines: Iterable[Pipeline]) -> None:
-    for closing in pipelines:
-        closing.close()
-
-
-def _check_async_outputs(line: Any, pipelines: Iterable[Pipeline]) -> None:
-    if line is not None and line.supports_async_outputs():
-        return
-    for each in pipelines:
-        for output in each.outputs:
-            if is_async_output(output):
-                why = f"the backend {line.name!r}" if line is not None else "synchronous logging"
-                raise ConfigError(
-                    f"output {output!r} is an async def, which {why} can't await; "
-                    "use the backend 'coroutines', or make it a plain function"
-                )
-
-
-def _retire(before: Mapping[Pipeline, None]) -> None:
-    """Closes the pipelines that nobody uses any more, once their records are written."""
-    after = pipelines_in_use()
-    gone = [p for p in before if p not in after]
+def _retire(before: Outputs) -> None:
+    """Closes the outputs that nobody uses any more, once their records are written."""
+    gone = before.without(_outputs_in_use())
     if not gone:
         return
     if not writer().flush(_in_force.settings.shutdown_timeout):
@@ -209,7 +177,7 @@ def _retire(before: Mapping[Pipeline, None]) -> None:
             "config", "outputs that are not in use any more stay open: their records took too long"
         )
         return
-    _close(gone)
+    gone.close()
 
 
 def get_config() -> dict[str, Any]:
@@ -218,16 +186,16 @@ def get_config() -> dict[str, Any]:
         import attrs
 
         found: dict[str, Any] = attrs.asdict(_in_force.settings)
-        found["pipelines"] = list(loggers.root().pipelines)
-        found["level"] = loggers.root().effective_level
+        found["pipelines"] = list(hierarchy.root().pipelines)
+        found["level"] = hierarchy.root().effective_level
         found["loggers"] = {
             name: {
                 "level": logger.level,
                 "propagate": logger.propagate,
                 "pipelines": list(logger.pipelines),
             }
-            for name, logger in loggers.all_loggers().items()
-            if name != loggers.ROOT_NAME
+            for name, logger in hierarchy.all_loggers().items()
+            if name != hierarchy.ROOT_NAME
             and (logger.level != NOTSET or not logger.propagate or logger.pipelines)
         }
         return found
@@ -246,19 +214,18 @@ def reset_config() -> None:
     with _in_force.lock:
         live_level.turn_off()
         verbosity.forget()
-        before = pipelines_in_use()
+        before = _outputs_in_use()
         _in_force.given = {}
         _in_force.settings = Settings()
-        _in_force.loggers = {}
-        for name, logger in loggers.all_loggers().items():
-            is_root = name == loggers.ROOT_NAME
-            loggers.change(
+        for name, logger in hierarchy.all_loggers().items():
+            is_root = name == hierarchy.ROOT_NAME
+            hierarchy.change(
                 logger,
                 level=_in_force.settings.level if is_root else NOTSET,
                 propagate=True,
-                pipelines=loggers.default_pipelines() if is_root else (),
+                pipelines=hierarchy.default_pipelines() if is_root else (),
             )
-        loggers.set_levels({})
+        set_levels({})
         writer().switch(_in_force.settings, None)
         _retire(before)
 
@@ -292,9 +259,25 @@ def configure_logger(logger: Logger, given: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: A setting is unknown or can't be used; nothing was changed.
     """
-    if logger is loggers.root():
+    if logger is hierarchy.root():
         moved = {key: value for key, value in given.items() if key in ("level", "pipelines")}
-        parse_logger_settings(loggers.ROOT_NAME, {k: given[k] for k in given.keys() - moved})
+        parse_logger_settings(hierarchy.ROOT_NAME, {k: given[k] for k in given.keys() - moved})
         config(moved)
     else:
         config(loggers={logger.name: given})
+
+
+def _renew_lock() -> None:
+    # Another thread of the parent may have held it at the moment of the fork.
+    _in_force.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def add_pipeline(logger: Logger, given: Pipeline | Mapping[str, Any]) -> None:
+    """Adds one pipeline to a logger; see `Logger.add_pipeline`."""
+    with _in_force.lock:
+        parsed = parse_pipeline(given, "pipeline")
+        configure_logger(logger, {"pipelines": [*logger.pipelines, parsed]})

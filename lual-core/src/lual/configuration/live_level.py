@@ -10,9 +10,12 @@ from __future__ import annotations
 import itertools
 import os
 
-from lual import loggers, reports
+from lual import reports
+from lual.engine import hierarchy
 from lual.errors import ConfigError
 from lual.levels import parse_level
+
+_live: LiveLevel | None = None
 
 
 class LiveLevel:
@@ -27,8 +30,8 @@ class LiveLevel:
         self._env_var = env_var
         self._interval = check_interval
         self._calls = itertools.count(1)
-        self._last = ""
-        self._before = loggers.root().effective_level
+        self._seen = ""
+        self._before: int | None = None  # None: nothing is asked for from outside
 
     def count_call(self) -> None:
         """Counts one logging call, and looks if it is the turn."""
@@ -36,18 +39,28 @@ class LiveLevel:
             self.look()
 
     def look(self) -> None:
-        """Applies the level that is asked for now, if it has changed."""
+        """Applies the level that is asked for now, if that has changed."""
         wanted = self._read()
-        if wanted == self._last:
+        if wanted == self._seen:
             return
-        self._last = wanted
+        self._seen = wanted
+        if not wanted:
+            self.restore()
+            return
         try:
-            level = parse_level(int(wanted) if wanted.isdigit() else wanted) if wanted else None
-        except ConfigError as error:
+            level = parse_level(int(wanted) if wanted.isdecimal() else wanted)
+        except ValueError as error:  # also an int of more digits than Python is willing to read
             reports.problem("live_level", f"the live level of {self._env_var}: {error}")
             return
-        # An emptied variable or file gives back the level of before.
-        loggers.root().set_level(self._before if level is None else level)
+        if self._before is None:
+            self._before = hierarchy.root().effective_level
+        hierarchy.root().set_level(level)
+
+    def restore(self) -> None:
+        """Gives back the level that was in force before one was asked for from outside."""
+        before, self._before = self._before, None
+        if before is not None:
+            hierarchy.root().set_level(before)
 
     def _read(self) -> str:
         value = os.environ.get(self._env_var, "").strip()
@@ -76,13 +89,20 @@ def set_live_level(env_var: str, check_interval: int = 100) -> None:
     """
     if not isinstance(env_var, str) or not env_var:
         raise ConfigError(f"env_var must be the name of an environment variable, got {env_var!r}")
-    if not isinstance(check_interval, int) or check_interval < 1:
+    is_number = isinstance(check_interval, int) and not isinstance(check_interval, bool)
+    if not is_number or check_interval < 1:
         raise ConfigError(f"check_interval must be 1 call or more, got {check_interval!r}")
-    live = LiveLevel(env_var, check_interval)
-    live.look()
-    loggers.set_live_check(live.count_call)
+    global _live
+    turn_off()
+    _live = LiveLevel(env_var, check_interval)
+    _live.look()
+    hierarchy.set_live_check(_live.count_call)
 
 
 def turn_off() -> None:
-    """Stops looking."""
-    loggers.set_live_check(None)
+    """Stops looking, and gives back the level of before."""
+    global _live
+    hierarchy.set_live_check(None)
+    live, _live = _live, None
+    if live is not None:
+        live.restore()

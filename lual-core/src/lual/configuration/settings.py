@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from lual.backend.queue import STRATEGIES
 from lual.errors import ConfigError, did_you_mean
 from lual.levels import ERROR, WARNING, parse_level
+
+if TYPE_CHECKING:
+    from lual.engine.async_settings import AsyncSettings
 
 AFTER_STOP = ("inline", "drop", "raise")
 
@@ -28,7 +30,7 @@ def _count(_: object, attribute: Attribute[Any], value: object) -> None:
 
 def _seconds(_: object, attribute: Attribute[Any], value: object) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or math.isnan(value) or value < 0:  # type: ignore[arg-type]
+    if not is_number or not value >= 0:  # type: ignore[operator]  # NaN fails as well
         raise _fail(attribute.name, value, "0 or more seconds")
 
 
@@ -58,8 +60,23 @@ def _mapping(_: object, attribute: Attribute[Any], value: object) -> None:
         raise _fail(attribute.name, value, "a mapping with string keys")
 
 
-def _level(name: str) -> Callable[[Any], int]:
-    return lambda value: parse_level(value, name)
+def _level(value: Any) -> int:
+    return parse_level(value, "level")
+
+
+def _flush_level(value: Any) -> int:
+    return parse_level(value, "flush_level")
+
+
+def _protect_level(value: Any) -> int:
+    return parse_level(value, "protect_level")
+
+
+def _own_copy(value: Any) -> Any:
+    """Copies options, so that changing the mapping given changes nothing in force."""
+    from copy import deepcopy  # for configurations with options
+
+    return deepcopy(dict(value)) if value and isinstance(value, Mapping) else value
 
 
 @attrs.frozen(kw_only=True)
@@ -83,28 +100,30 @@ class Settings:
         backend_options: Passed to the backend, which validates them.
     """
 
-    level: int = attrs.field(default=WARNING, converter=_level("level"))
+    level: int = attrs.field(default=WARNING, converter=_level)
     async_enabled: bool = attrs.field(default=False, validator=_boolean)
     backend: str | None = attrs.field(default=None, validator=_optional_name)
     async_batch_size: int = attrs.field(default=50, validator=_count)
     async_flush_interval: float = attrs.field(default=1.0, validator=_seconds)
     max_queue_size: int = attrs.field(default=10_000, validator=_count)
     overflow_strategy: str = attrs.field(default="drop_oldest", validator=_one_of(*STRATEGIES))
-    flush_level: int = attrs.field(default=ERROR, converter=_level("flush_level"))
-    protect_level: int = attrs.field(default=ERROR, converter=_level("protect_level"))
+    flush_level: int = attrs.field(default=ERROR, converter=_flush_level)
+    protect_level: int = attrs.field(default=ERROR, converter=_protect_level)
     block_timeout: float = attrs.field(default=1.0, validator=_seconds)
     flush_timeout: float = attrs.field(default=5.0, validator=_seconds)
     shutdown_timeout: float = attrs.field(default=5.0, validator=_seconds)
     after_stop: str = attrs.field(default="inline", validator=_one_of(*AFTER_STOP))
-    backend_options: dict[str, Any] = attrs.field(factory=dict, validator=_mapping)
+    backend_options: dict[str, Any] = attrs.field(
+        factory=dict, converter=_own_copy, validator=_mapping
+    )
 
-    def needs_another_line(self, other: Settings) -> bool:
+    def needs_another_line(self, other: AsyncSettings) -> bool:
         """Tells whether the asynchronous layer of `other` can't serve these settings."""
-        return any(getattr(self, name) != getattr(other, name) for name in _OF_THE_LINE)
+        return any(getattr(self, name) != getattr(other, name) for name in OF_THE_LINE)
 
 
 #: Settings that a running backend can't change under way.
-_OF_THE_LINE = (
+OF_THE_LINE = (
     "backend",
     "async_batch_size",
     "async_flush_interval",
@@ -153,6 +172,6 @@ def build_settings(given: Mapping[str, Any]) -> Settings:
                 f"async_batch_size ({settings.async_batch_size}) must not exceed "
                 f"max_queue_size ({settings.max_queue_size}): such a batch never fills"
             )
-        if "async_batch_size" not in chosen:
-            settings = attrs.evolve(settings, async_batch_size=settings.max_queue_size)
+        # Only one was given: the queue's capacity counts.
+        settings = attrs.evolve(settings, async_batch_size=settings.max_queue_size)
     return settings

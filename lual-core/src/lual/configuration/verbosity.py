@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from lual import loggers
+from lual.engine import hierarchy
 from lual.errors import ConfigError
 from lual.levels import parse_level
 
@@ -44,6 +44,8 @@ def set_command_line_verbosity(
     global _chosen
     if mapping is not None or not _chosen:
         given = DEFAULTS if mapping is None else mapping
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"verbosity must map options to levels, got {given!r}")
         for option in given:
             if not isinstance(option, str) or not option.startswith("-"):
                 raise ConfigError(f"verbosity option {option!r} must begin with a dash")
@@ -56,7 +58,7 @@ def set_command_line_verbosity(
             break
         found = _chosen.get(argument, found)
     if found is not None:
-        loggers.root().set_level(found)
+        hierarchy.root().set_level(found)
     return found
 
 

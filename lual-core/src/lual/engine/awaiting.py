@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from lual.backend.clock import check_timeout
 from lual.engine.writer import writer
@@ -45,19 +46,30 @@ async def _beside_the_loop(call: Callable[[], bool], timeout: float | None) -> b
     Not in the loop's executor: an application may have filled that with its own work.
     """
     import asyncio  # the caller has it already
+    from contextvars import copy_context
 
     check_timeout(timeout, 0)
     loop = asyncio.get_running_loop()
     done: asyncio.Future[bool] = loop.create_future()
 
-    def settle(result: bool) -> None:
-        if not done.done():
+    def settle(result: bool, error: BaseException | None) -> None:
+        if done.done():  # cancelled meanwhile
+            return
+        if error is None:
             done.set_result(result)
+        else:
+            done.set_exception(error)
 
     def work() -> None:
-        result = call()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result)
+        result, error = False, None
+        try:
+            result = call()
+        except BaseException as raised:  # noqa: BLE001  it belongs to who awaits
+            error = raised
+        with suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=work, name="lual-await", daemon=True).start()
+    # In the caller's context, which knows whether this is called from inside an output.
+    run = copy_context().run
+    threading.Thread(target=run, args=(work,), name="lual-await", daemon=True).start()
     return await done

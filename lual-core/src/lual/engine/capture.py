@@ -19,7 +19,7 @@ from lual import reports
 from lual.backend.items import WorkItem
 from lual.context import Scope
 from lual.record import Record, Route
-from lual.snapshot import format_message, is_plain, safe_str, snapshot_fields
+from lual.snapshot import format_message, is_plain, safe_repr, safe_str, snapshot_fields
 
 
 class CapturedItem(WorkItem):
@@ -105,21 +105,19 @@ def current_task_name() -> str | None:
     return task.get_name() if task is not None else None
 
 
-def capture_message(message: object, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+def capture_message(template: str, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     """Applies the snapshot rule to a message.
 
     Returns:
         Template and arguments to be joined later, or the finished text and `()`.
     """
-    if type(message) is not str:
-        message = safe_str(message)
     for value in args:
         if not is_plain(type(value)):
-            text, error = format_message(message, args)
+            text, error = format_message(template, args)
             if error is not None:
                 reports.problem("format", f"a message doesn't fit its arguments: {text}")
             return text, ()
-    return message, args
+    return template, args
 
 
 def capture_exception(exc_info: object) -> Any:
@@ -140,9 +138,41 @@ def capture_exception(exc_info: object) -> Any:
     from traceback import TracebackException  # needed for exceptions only
 
     try:
-        return TracebackException.from_exception(error, lookup_lines=False, compact=True)
+        captured = TracebackException.from_exception(error, lookup_lines=False, compact=True)
+        _keep_notes(captured)
+        return captured
     except Exception as problem:  # noqa: BLE001  its own attributes may raise anything
         return f"{type(error).__name__} (its traceback can't be had: {reports.describe(problem)})"
+
+
+def _keep_notes(captured: Any) -> None:
+    """Replaces the exceptions' own lists of notes, which may change, by copies."""
+    left = [captured]
+    while left:
+        part = left.pop()
+        if part is None:
+            continue
+        notes = getattr(part, "__notes__", None)  # new in Python 3.11, as groups are
+        if isinstance(notes, (list, tuple)):
+            part.__notes__ = [safe_str(note) for note in notes]
+        elif notes is not None:
+            part.__notes__ = [safe_repr(notes)]
+        left += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]
+
+
+def _is_asked_for(given: object) -> bool:
+    """Tells whether `exc_info` or `stack_info` is wanted; an exception may be false itself."""
+    try:
+        return isinstance(given, BaseException) or bool(given)
+    except Exception:  # noqa: BLE001  the application's own __bool__: anything may come
+        return True
+
+
+def _stacklevel(given: object) -> int:
+    if isinstance(given, int):
+        return given
+    reports.problem("stacklevel", f"stacklevel must be an int, got {safe_repr(given)}; 1 is used")
+    return 1
 
 
 def outer_frame(frame: FrameType, stacklevel: int) -> FrameType:
@@ -179,10 +209,11 @@ def capture(
     extra: dict[str, Any] = {}
     if fields:
         exc_info = fields.pop("exc_info", None)
-        if exc_info and (exception := capture_exception(exc_info)) is not None:
+        if _is_asked_for(exc_info) and (exception := capture_exception(exc_info)) is not None:
             extra["exception"] = exception
-        frame = outer_frame(frame, int(fields.pop("stacklevel", 1) or 1))
-        if fields.pop("stack_info", False):
+        if "stacklevel" in fields:
+            frame = outer_frame(frame, _stacklevel(fields.pop("stacklevel")))
+        if _is_asked_for(fields.pop("stack_info", False)):
             from traceback import format_stack  # needed on request only
 
             extra["stack"] = "".join(format_stack(frame)).rstrip("\n")
@@ -190,7 +221,10 @@ def capture(
     task = current_task_name()
     if task is not None:
         extra["task_name"] = task
-    text, kept = capture_message(message, args)
+    template = message if type(message) is str else safe_str(message)
+    text, kept = capture_message(template, args)
+    if args and not kept:
+        extra["message_format"] = template
     return new_item(
         (
             level,

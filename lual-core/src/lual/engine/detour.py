@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from lual import reports
-from lual.record import LEVEL, SEQ
+from lual.engine.dispatch import REPORT_DEPTH
+from lual.errors import StoppedError
+from lual.record import LEVEL, SCOPE, SEQ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,21 +44,26 @@ class Detour:
         writer = self._writer
         if writer.was_counted(item):
             return
-        if door != writer.submit:  # another line took over while the record was on its way
-            again = writer.submit
-            if not again(item):
-                self.refused(item, again)
-        elif writer.line is None or not writer.line.is_running():
+        line = writer.line
+        again = writer.submit
+        if door == again and (line is None or not line.is_running()):
             self.past_queue(item)
-        # Else: a running backend with a queue of its own, which has counted the drop.
+            return
+        if door == again and line is not None and not line.uses_queue:
+            return  # a running backend with a queue of its own, which has counted the drop
+        # A stop or a change came while the record was on its way, and is over.
+        if not again(item):
+            self.refused(item, again)
 
     def past_queue(self, item: CapturedItem) -> bool:
         """Writes a record inline, or drops it, because no backend runs; returns True.
 
         Raises:
-            RuntimeError: Under `after_stop="raise"`, after a stop.
+            StoppedError: Under `after_stop="raise"`, after a stop.
         """
         writer = self._writer
+        if sys.is_finalizing():
+            writer.outlive_threads()
         if writer.state == "RUNNING":
             self._degrade()
         if writer.state == "DEGRADED" and self._recovers():
@@ -64,23 +72,38 @@ class Detour:
                 self.refused(item, door)
             return True
         policy = writer.settings.after_stop if writer.settings is not None else "inline"
-        if writer.state in ("CLOSED", "DEGRADED") or policy == "inline":
-            patience = 0.0 if writer.inline.stuck else _PATIENCE
-            if writer.inline.write(item, patience):
-                return True
+        inline = policy == "inline" or writer.state in ("CLOSED", "DEGRADED")
+        if inline and writer.inline.write(item, self._await_stop()):
+            return True
         self.drop(item, "stopped")
         if policy == "raise" and writer.state in ("STOPPING", "STOPPED"):
-            raise RuntimeError("lual has been stopped, and after_stop is 'raise'")
+            raise StoppedError("lual has been stopped, and after_stop is 'raise'")
         return True
+
+    def _await_stop(self) -> float:
+        """Waits for a stop in progress, whose records are older; returns the patience left."""
+        writer = self._writer
+        if writer.inline.stuck:
+            return 0.0
+        line = writer.line
+        until = writer.clock.now() + _PATIENCE
+        if writer.state == "STOPPING" and line is not None:
+            line.backend.flush(_PATIENCE)
+        return max(until - writer.clock.now(), 0.0)
 
     def drop(self, item: CapturedItem, reason: str) -> None:
         """Counts a record that goes no further."""
         self._writer.ledger.drop([item[LEVEL]], reason)
-        self._writer.gaps.drop(item[SEQ], item[LEVEL], reason)
+        scope = item[SCOPE]
+        # A report about drops that were caused by such a report would never be the last.
+        if scope is None or scope.depth <= REPORT_DEPTH:
+            self._writer.gaps.drop(item[SEQ], item[LEVEL], reason)
 
     def _degrade(self) -> None:
         """Goes on synchronously because the backend has stopped by itself."""
         writer = self._writer
+        if writer.line is not None:
+            writer.inline.use(writer.line.dispatcher, writer.line.queue)
         writer.state = "DEGRADED"
         writer.submit = self.past_queue
         self._next_attempt = writer.clock.now() + RECOVERY_INTERVAL

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lual.context import dispatch_depth, dispatching
+from lual.context import SCOPE as CONTEXT
+from lual.context import dispatching
 from lual.errors import ReportedError
 from lual.pipelines.pipeline import Pipeline
 from lual.record import ROUTE, SCOPE, Record
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from lual.backend.ledger import Ledger
 
 _T = TypeVar("_T")
+
+#: Depth at which the engine's own records are dispatched; see `lual.context`.
+REPORT_DEPTH = 2
 
 Outcome = BaseException | None
 Raw = Sequence[Any]
@@ -66,20 +70,21 @@ class Dispatcher:
         self._after_batch = after_batch
         self._fallback = fallback
         self._touched: dict[int, Pipeline] = {}
-        self._predecessor: tuple[threading.Event, float] | None = None
+        self._predecessor: tuple[Dispatcher, threading.Event, float] | None = None
         #: Held during every call into the outputs.
         self.exclusive = threading.RLock()
         #: Ident of the thread that holds it.
         self.owner: int | None = None
 
-    def follow(self, drained: threading.Event, timeout: float) -> None:
+    def follow(self, before: Dispatcher, drained: threading.Event, timeout: float) -> None:
         """Begins only when the dispatcher before this one has drained, for order's sake.
 
         Args:
+            before: That dispatcher.
             drained: Set when it has.
             timeout: Seconds after which this one begins anyway.
         """
-        self._predecessor = (drained, timeout)
+        self._predecessor = (before, drained, timeout)
 
     def __call__(self, logger: Any, record: Record) -> None:
         """Runs one record; raises if it failed."""
@@ -106,27 +111,34 @@ class Dispatcher:
                 pipeline.flush()
 
     def run_report(self, raw: Raw) -> None:
-        """Writes one of the engine's own records; failures are reported, not counted."""
+        """Writes one of the engine's own records; failures are reported, not counted.
+
+        It stands so deep that a record logged about it is dropped without a further report.
+        """
         with self.exclusive:
-            self._run_same_depth([raw], 1, self._shares([raw]))
+            self._run_same_depth([raw], REPORT_DEPTH, self._shares([raw]))
 
     def _run_all(self, raws: Sequence[Raw]) -> list[Outcome]:
-        if self._predecessor is not None and not dispatch_depth():
-            drained, timeout = self._predecessor
-            drained.wait(timeout)
-            self._predecessor = None
+        if self._predecessor is not None:
+            before, drained, timeout = self._predecessor
+            if before.owner != get_ident():  # else an output would wait for its own end
+                drained.wait(min(timeout, threading.TIMEOUT_MAX))
+                self._predecessor = None
         return self._exclusively(lambda: self._run_by_route(raws))
 
     def _exclusively(self, work: Callable[[], _T]) -> _T:
         """Does something with the outputs that only one thread may do at a time."""
         with self.exclusive:
+            context = CONTEXT.get()
             outer, self.owner = self.owner, get_ident()
             try:
                 if self._before_batch is not None:
                     self._before_batch()
                 return work()
             finally:
+                # First in its block: a Ctrl-C that came earlier would leave them as they are.
                 self.owner = outer
+                CONTEXT.set(context)
                 if outer is None and self._after_batch is not None:
                     self._after_batch()
 

@@ -10,6 +10,7 @@ are registered at the first record, and again by the bootstrap's own hook.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 import signal
@@ -18,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from lual.backend import queue
+from lual.backend.reentry import interrupts_lual
 from lual.engine.writer import writer
 
 #: Runs before the finalizers of multiprocessing's own queues and pools (0 and below).
@@ -78,13 +80,21 @@ def install_signal_flush(*signals: int) -> None:
         before = signal.getsignal(number)
 
         def flush_and_die(n: int, frame: FrameType | None, before: Any = before) -> None:
-            if callable(before):
+            if callable(before) or before is signal.SIG_IGN:
                 writer().flush()
-                before(n, frame)
-                return
-            drain_at_exit()
-            if before is not signal.SIG_IGN:
+                if callable(before):
+                    before(n, frame)
+            elif interrupts_lual():
+                # The drain may need the call that was interrupted to go on.
                 signal.signal(n, signal.SIG_DFL)
-                os.kill(os.getpid(), n)
+                _thread.start_new_thread(_drain_and_die, (n,))
+            else:
+                signal.signal(n, signal.SIG_DFL)
+                _drain_and_die(n)
 
         signal.signal(number, flush_and_die)
+
+
+def _drain_and_die(number: int) -> None:
+    drain_at_exit()
+    os.kill(os.getpid(), number)

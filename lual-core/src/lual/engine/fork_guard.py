@@ -11,6 +11,7 @@ Assumes: no code of an application runs between the hooks.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -42,7 +43,7 @@ class ForkGuard:
         self._replace_lock = replace_lock
         self._outputs = outputs
         self._in_child = in_child
-        self._held: list[Any] = []
+        self._thread = threading.local()  # two threads may fork at the same time
 
     def install(self) -> None:
         """Registers the hooks, once a process."""
@@ -56,23 +57,32 @@ class ForkGuard:
     def before(self) -> None:
         """Takes the locks, as many as can be had in time."""
         deadline = time.monotonic() + PATIENCE
-        locks = [self._lock()]
-        locks += [o.fork_lock for o in self._outputs() if hasattr(o, "fork_lock")]
+        hierarchy = self._lock()
         held = []
-        for lock in dict.fromkeys(locks):
-            if lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
-                held.append(lock)
-        self._held = held
+        if hierarchy.acquire(timeout=PATIENCE):  # or another thread forks, and waits itself
+            held.append(hierarchy)
+            locks = [o.fork_lock for o in self._outputs() if hasattr(o, "fork_lock")]
+            for lock in dict.fromkeys(locks):
+                if lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
+                    held.append(lock)
+        self._forks().append(held)
 
     def after_in_parent(self) -> None:
         """Releases them."""
-        held, self._held = self._held, []
-        for lock in reversed(held):
+        for lock in reversed(self._forks().pop()):
             lock.release()
+
+    def _forks(self) -> list[list[Any]]:
+        """Returns the locks that each fork of this thread has taken.
+
+        There is more than one if a signal handler forks in the middle of a fork.
+        """
+        forks: list[list[Any]] = self._thread.__dict__.setdefault("forks", [])
+        return forks
 
     def after_in_child(self) -> None:
         """Makes everything that holds a lock or a count anew."""
-        self._held = []
+        self._thread = threading.local()
         self._replace_lock()
         for output in self._outputs():
             renew = getattr(output, "after_fork_in_child", None)

@@ -96,6 +96,10 @@ class GapReports:
         if opened:
             self._changed(True)
 
+    def outlive_threads(self) -> None:
+        """Replaces the lock; see `AsyncWriter.outlive_threads`."""
+        self._lock = threading.RLock()
+
     @property
     def is_open(self) -> bool:
         """True while a period goes on."""

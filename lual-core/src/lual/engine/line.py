@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from lual import reports
+from lual.backend.base import BaseBackend
 from lual.backend.contract import BackendConfig
 from lual.backend.queue import BoundedQueue
 from lual.engine import discovery
@@ -54,6 +55,8 @@ class Line:
         self.queue = queue
         self.backend = backend
         self.dispatcher = dispatcher
+        #: True if the backend refuses a record only if its queue does.
+        self.uses_queue = type(backend).submit is BaseBackend.submit
         self._ledger = ledger
         #: Set once everything that this line admitted has its outcome.
         self.drained = threading.Event()

@@ -10,6 +10,7 @@ Guarantees:
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import types
 from collections.abc import Callable
@@ -204,7 +205,7 @@ def _import(candidate: Candidate) -> object:
     try:
         thing: object = importlib.import_module(match["module"])
         for name in (match["attribute"] or "").split("."):
-            thing = getattr(thing, name) if name else thing
+            thing = _member(thing, name) if name else thing
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a module may even call sys.exit
@@ -213,6 +214,15 @@ def _import(candidate: Candidate) -> object:
             f"{candidate} can't be imported: {reports.describe(error)}{hint}"
         ) from error
     return thing
+
+
+def _member(thing: object, name: str) -> object:
+    """Returns an attribute; of a package also a module in it, as `package:plugin` may mean."""
+    if not hasattr(thing, name) and hasattr(thing, "__path__"):
+        inside = f"{getattr(thing, '__name__', '')}.{name}"
+        if importlib.util.find_spec(inside) is not None:
+            return importlib.import_module(inside)
+    return getattr(thing, name)
 
 
 def _import_hint(candidate: Candidate, module: str, error: BaseException) -> str:

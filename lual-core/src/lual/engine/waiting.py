@@ -67,8 +67,16 @@ class Submitted:
                 await asyncio.sleep(min(pause, left))
                 left -= pause
                 pause = min(pause * 2, _LONGEST_PAUSE)
+            if self._must_wait():
+                self._give_up()
         finally:
             self._submit()
+
+    def _give_up(self) -> None:
+        """Drops the record: it has waited as long as a blocking call may."""
+        item, self._item = self._item, None
+        if item is not None:
+            self._writer.drop(item, "block_timeout")
 
     def __del__(self) -> None:
         # Never awaited: the record takes its chance now.

@@ -15,12 +15,16 @@ Assumes: `configuration` serialises `switch`.
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import threading
+from threading import TIMEOUT_MAX, get_ident
 from typing import TYPE_CHECKING, Any
 
 from lual import reports
 from lual.backend.clock import Clock, check_timeout
 from lual.backend.ledger import Ledger
+from lual.backend.reentry import interrupts_lual
 from lual.context import dispatch_depth
 from lual.engine.detour import Detour
 from lual.engine.dispatch import Dispatcher
@@ -72,8 +76,10 @@ class AsyncWriter:
         self.ledger = Ledger()
         self.gaps = GapReports(self._watch_admissions, self.clock.now)
         self.reports_written = 0
-        self._refused: set[int] = set()
+        self._refused: set[Any] = set()  # dropped by the queue; it knows them by identity
+        self._is_alone = False  # the interpreter's end has frozen all other threads
         self._changing = threading.RLock()
+        self._retiring: Line | None = None  # the line before, until it is drained and after
         self._sync = self.new_dispatcher()
         self.inline = InlineWriter(self.ledger, self._sync)
         detour = Detour(self)
@@ -84,7 +90,12 @@ class AsyncWriter:
 
     def new_dispatcher(self) -> Dispatcher:
         """Returns a dispatcher that also writes the engine's reports and late records."""
-        return Dispatcher(self.ledger, self._before_batch, self._after_batch)
+        made = Dispatcher(
+            self.ledger,
+            lambda: self._before_batch(made),
+            lambda: self.inline.write_late(made),
+        )
+        return made
 
     # Changing what runs
 
@@ -99,25 +110,48 @@ class AsyncWriter:
         """
         with self._changing:
             old = self.line
+            if old is None:
+                # What other threads are writing ends first: one at a time writes.
+                self.inline.when_free(lambda: self._put(settings, line), settings.shutdown_timeout)
+                return
             follower = line.dispatcher if line is not None else self._sync
-            if old is not None:
-                follower.follow(old.drained, old.settings.shutdown_timeout)
-                self.epoch += 1
-            self.settings = settings
-            self.line = line
-            if line is not None:
-                self.run_on(line)
-            else:
-                self.state = "NEW"
-                self.inline.use(self._sync, None)
-                self.submit = self.inline.write
-            self.gaps.end()
-            if old is not None:
-                old.retire()
+            follower.follow(old.dispatcher, old.drained, old.settings.shutdown_timeout)
+            self.epoch += 1
+            self._put(settings, line)
+            self._retiring = old
+            self._retire(old)
+
+    def _put(self, settings: AsyncSettings, line: Line | None) -> None:
+        self.gaps.end()
+        self.settings = settings
+        self.line = line
+        if line is not None:
+            self.run_on(line)
+        else:
+            self.state = "NEW"
+            self.inline.use(self._sync, None)
+            self.submit = self.inline.write
+
+    def _retire(self, old: Line) -> None:
+        if dispatch_depth() or interrupts_lual():
+            # The drain may need this very thread to go on: let another one wait for it.
+            with contextlib.suppress(RuntimeError):  # no threads are to be had: at exit, say
+                _thread.start_new_thread(old.retire, ())
+                return
+        try:
+            self.inline.postponing = get_ident()
+            old.retire()
+            self._retiring = None
+        except BaseException:
+            _thread.start_new_thread(old.retire, ())  # a Ctrl-C: it goes on all the same
+            raise
+        finally:
+            self.inline.postponing = None
+            self.inline.write_rest()
 
     def run_on(self, line: Line) -> None:
         """Sends records through a line that has been started."""
-        self.inline.use(line.dispatcher, line.queue)
+        self.inline.use(line.dispatcher, None)
         self.state = "RUNNING"
         self.submit = self._first_record
 
@@ -140,6 +174,7 @@ class AsyncWriter:
                 raise RuntimeError("async_enabled is False; turn it on with lual.config")
             if self.state in ("RUNNING", "CLOSED"):
                 return
+            self.inline.write_rest()  # what a Ctrl-C has left there
             before, self.state = self.state, "STARTING"
             try:
                 line.start()
@@ -172,28 +207,35 @@ class AsyncWriter:
             self.submit = self.past_queue
             self.gaps.end()
         stopped = line.stop(seconds)
-        if not dispatch_depth():  # else the worker finishes the drain by itself
-            self.inline.stuck = not stopped
+        if not (dispatch_depth() or interrupts_lual()):
+            self.inline.stuck = not stopped  # else the worker finishes the drain by itself
         self.state = "STOPPED"
+        if stopped:
+            self.inline.write_rest()
         if stopped and self.gaps.has_ended:
-            line.dispatcher.flush()
+            self.inline.settle(seconds)
         return stopped
 
     def close(self) -> bool:
         """Stops for good, because the interpreter ends; reports what was lost by that."""
         if self.state == "CLOSED":
             return True
-        dropped = self.ledger["messages_dropped"]
+        dropped = self._dropped_by_stops()
         stopped = self.stop()
         self.state = "CLOSED"
         self.submit = self.past_queue
-        lost = self.ledger["messages_dropped"] - dropped
-        stuck = self.ledger["in_flight"]
+        lost = self._dropped_by_stops() - dropped
+        # After a clean stop only other threads' inline writes are still in flight.
+        stuck = 0 if stopped else self.ledger["in_flight"]
         if lost or stuck:
             reports.problem(
                 "exit", f"at exit {lost} records were dropped, {stuck} were not finished"
             )
         return stopped
+
+    def _dropped_by_stops(self) -> int:
+        reasons = self.ledger["dropped_by_reason"]
+        return sum(reasons.get(name, 0) for name in ("shutdown_timeout", "stopped"))
 
     def flush(self, timeout: float | None = None) -> bool:
         """Waits until all records submitted so far are finished.
@@ -209,15 +251,20 @@ class AsyncWriter:
         """
         default = self.settings.flush_timeout if self.settings else _FLUSH_TIMEOUT
         seconds = check_timeout(timeout, default)
-        if dispatch_depth():
+        if dispatch_depth() or interrupts_lual():
             return False
         self.gaps.end()
+        deadline = self.clock.now() + seconds
+        retiring = self._retiring
+        if retiring is not None and not retiring.drained.wait(min(seconds, TIMEOUT_MAX)):
+            return False
+        seconds = max(deadline - self.clock.now(), 0)
         line = self.line
-        if line is None or self.state != "RUNNING":
+        if line is None or self.state not in ("RUNNING", "STOPPING"):
             return self.inline.settle(seconds)
         done = line.backend.flush(seconds)
         if done and self.gaps.has_ended:
-            line.dispatcher.flush()
+            self.inline.settle(max(deadline - self.clock.now(), 0))
         return done
 
     # Drops and their reports
@@ -225,21 +272,28 @@ class AsyncWriter:
     def on_drop(self, item: Any, reason: str) -> None:
         """Notes a record that the queue dropped; the queue calls it."""
         if reason in _REFUSALS:
-            self._refused.add(id(item))
+            self._refused.add(item)
         self.gaps.drop(item.seq, item.level, reason)
 
     def was_counted(self, item: CapturedItem) -> bool:
         """Tells, once, whether the queue dropped this very record and counted it."""
-        if id(item) in self._refused:
-            self._refused.discard(id(item))
+        if item in self._refused:
+            self._refused.discard(item)
             return True
         return False
 
     def _watch_admissions(self, drops: bool) -> None:
         """Watches each admission while a period of drops is open, and only then."""
-        line = self.line
-        if line is not None and self.state == "RUNNING":
-            self.submit = self._watched if drops else line.backend.submit
+        wrote = False
+        while True:
+            line, state = self.line, self.state
+            if line is not None and state == "RUNNING":
+                self.submit = self._watched if drops else line.backend.submit
+            elif wrote:
+                self.submit = self.inline.write if line is None else self.past_queue
+            if (line, state) == (self.line, self.state):
+                return
+            wrote = True  # and perhaps over what another thread's change had written
 
     def _watched(self, item: CapturedItem) -> bool:
         line = self.line
@@ -250,18 +304,17 @@ class AsyncWriter:
             self.gaps.end()
         return taken
 
-    def _before_batch(self) -> None:
-        """Writes the reports of ended periods; called where dispatching happens."""
+    def _before_batch(self, dispatcher: Dispatcher) -> None:
+        """Writes the reports of ended periods; called where dispatching happens.
+
+        By the very dispatcher that calls: another one might be waiting for its end.
+        """
         if self.gaps.is_overdue():
             self.gaps.end()
         if self.gaps.has_ended and self.engine_route is not None:
-            dispatcher = self.line.dispatcher if self.line is not None else self._sync
             for gap in self.gaps.take():
                 self.reports_written += 1
                 dispatcher.run_report(gap_record(gap, self.engine_route()))
-
-    def _after_batch(self) -> None:
-        self.inline.write_late()
 
     # The rest
 
@@ -282,8 +335,20 @@ class AsyncWriter:
                 self.line.backend.reset()
             self.gaps = GapReports(self._watch_admissions, self.clock.now)
             self.ledger.reset()
+            reports.reporter().forget()
             self.reports_written = 0
             self.epoch += 1
+
+    def outlive_threads(self) -> None:
+        """Replaces the locks that a record needs, so late in the interpreter's end.
+
+        All other threads are frozen then, wherever they were, and never release one.
+        """
+        if not self._is_alone:
+            self._is_alone = True
+            self.ledger.outlive_threads()
+            self.gaps.outlive_threads()
+            self.inline.forget_queue()
 
     def after_fork_in_child(self) -> None:
         """Drops what belongs to the parent; the first record starts the child's own line.
@@ -293,6 +358,7 @@ class AsyncWriter:
         line = self.line
         inherited = self.ledger["in_flight"] + (line.queue.size() if line is not None else 0)
         was_on = line is not None and self.state in ("RUNNING", "DEGRADED", "STARTING")
+        was_stopped = line is not None and self.state in ("STOPPING", "STOPPED")
         self._make_parts()
         self.epoch += 1
         self.inherited_discarded = inherited
@@ -300,6 +366,9 @@ class AsyncWriter:
         self.line = None
         if was_on:
             self.submit = self._first_in_child
+        elif was_stopped:
+            self.state = "STOPPED"
+            self.submit = self.past_queue
 
     def _first_in_child(self, item: CapturedItem) -> bool:
         from lual.engine.line import build_line
