@@ -267,15 +267,6 @@ def configure_logger(logger: Logger, given: Mapping[str, Any]) -> None:
         config(loggers={logger.name: given})
 
 
-def _renew_lock() -> None:
-    # Another thread of the parent may have held it at the moment of the fork.
-    _in_force.lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
-
-
 def add_pipeline(logger: Logger, given: Pipeline | Mapping[str, Any]) -> None:
     """Adds one pipeline to a logger; see `Logger.add_pipeline`."""
     with _in_force.lock:

@@ -91,7 +91,6 @@ def level_method(level: int) -> Callable[..., None]:
     getframe = sys._getframe
     time_ns = time.time_ns
     scope_of_context = SCOPE.get
-    new = tuple.__new__
     plain = PLAIN
     modules = sys.modules
     local = LOCAL
@@ -109,7 +108,7 @@ def level_method(level: int) -> Callable[..., None]:
                 or type(message) is not str
                 or scope is not None
                 or self._is_special
-                or ((loops := modules.get("_asyncio")) is not None and loops._get_running_loop())
+                or ("_asyncio" in modules and modules["_asyncio"]._get_running_loop())
             ):
                 log_any(self, level, message, args, fields, getframe(1), scope)
                 return
@@ -123,8 +122,7 @@ def level_method(level: int) -> Callable[..., None]:
             # Read past the property, which would take longer than all the reads around it.
             if pair[1] is not who.thread._name:  # type: ignore[attr-defined]
                 pair = who.renamed()
-            item = new(
-                item_class,
+            item = item_class(
                 (
                     level,
                     number(),

@@ -143,10 +143,14 @@ class Dispatcher:
                     self._after_batch()
 
     def _run_by_route(self, raws: Sequence[Raw]) -> list[Outcome]:
-        first = raws[0][ROUTE].pipelines
+        route, scope = ROUTE, SCOPE
+        last = raws[0][route]
+        first = last.pipelines
         for raw in raws:
-            if raw[SCOPE] is not None or raw[ROUTE].pipelines is not first:
-                return self._run_mixed(raws)
+            if raw[route] is not last or raw[scope] is not None:
+                last = raw[route]
+                if raw[scope] is not None or last.pipelines is not first:
+                    return self._run_mixed(raws)
         return self._run_same_depth(raws, 0, [(p, None) for p in first or self._fallback])
 
     def _run_mixed(self, raws: Sequence[Raw]) -> list[Outcome]:

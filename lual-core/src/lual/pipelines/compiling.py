@@ -58,6 +58,7 @@ def compile_layout(
     placed = {piece.name for piece in pieces if isinstance(piece, Placeholder)}
     names: dict[str, Any] = {
         "clock": clock,
+        "digits": three_digits(),
         "around": clock.around,
         "escape": escape,
         "exception_of": _exception_of,
@@ -79,11 +80,17 @@ def compile_layout(
     return many
 
 
+#: How a run of the line is made; see `_Source`.
+_SAFE, _STABLE, _CHECKED = range(3)
+
+
 class _Source:
     """Python source of a function `many(raws)`, put together piece by piece.
 
-    What a record brings is collected in runs that are checked for dangerous characters as
-    a whole; literal text that has such characters on purpose, and colours, stand between.
+    A line consists of runs. A safe one (literal text, ISO times, colours) stands as it is.
+    A stable one is the same for all records of one level and route: it is made, and
+    checked for dangerous characters, once for as many records as follow each other. A
+    checked one is made and checked for each record.
     """
 
     def __init__(self, placed: set[str], iso: bool, escaped: bool, names: dict[str, Any]) -> None:
@@ -91,7 +98,7 @@ class _Source:
         self._iso = iso
         self._escaped = escaped
         self._names = names
-        self._runs: list[tuple[bool, str]] = []  # (to be checked, body of an f-string)
+        self._runs: list[tuple[int, str]] = []  # (kind, body of an f-string)
 
     def add_all(self, pieces: Sequence[str | Placeholder], painted: bool) -> None:
         """Adds the pieces of a layout.
@@ -105,45 +112,55 @@ class _Source:
             self._add_paint()
         for piece in pieces:
             if isinstance(piece, str):
-                self._add(escape(piece) == piece, _doubled(piece))
+                after_stable = bool(self._runs) and self._runs[-1][0] == _STABLE
+                harmless = escape(piece) == piece
+                self._add(_STABLE if after_stable and harmless else _SAFE, _doubled(piece))
             elif piece.name == "level" and painted:
                 self._add_paint()
                 self._add_placeholder(piece)
-                self._add(False, RESET)
+                self._add(_SAFE, RESET)
             else:
                 self._add_placeholder(piece)
         if whole:
-            self._add(False, RESET)
+            self._add(_SAFE, RESET)
 
     def _add_paint(self) -> None:
         self._placed = self._placed | {"level"}
-        self._add(False, "{paint(raw[0], level)}")
+        self._add(_SAFE, "{paint(raw[0], level)}")
 
     def _add_placeholder(self, place: Placeholder) -> None:
         name, spec = place
+        kind = _STABLE if name in ("level", "logger") else _CHECKED
         if name == "time" and self._iso and not spec:
-            body = "{before}{ns // 1000 % 1000000:06d}{after}"
+            kind = _SAFE
+            body = "{before}{digits[us // 1000]}{digits[us % 1000]}{after}"
         elif name in _TEXTS and _SIMPLE_SPEC.fullmatch(spec):
             body = f"{{{EXPRESSIONS[name]}!s:{spec}}}" if spec else f"{{{EXPRESSIONS[name]}}}"
         else:
             constant = f"spec_{len(self._names)}"
             self._names[constant] = spec
             body = f"{{shown({EXPRESSIONS[name]}, {constant})}}"
-        self._add(True, body)
+        self._add(kind, body)
 
-    def _add(self, checked: bool, body: str) -> None:
-        if not self._escaped:
-            checked = True
-        if self._runs and self._runs[-1][0] == checked:
+    def _add(self, kind: int, body: str) -> None:
+        if kind == _CHECKED and not self._escaped:
+            kind = _SAFE
+        if self._runs and self._runs[-1][0] == kind:
             body = self._runs.pop()[1] + body
-        self._runs.append((checked, body))
+        self._runs.append((kind, body))
 
     def text(self) -> str:
         """Returns the finished source."""
-        lines = ["def many(raws):", " lines = []", " second = None", " for raw in raws:"]
+        lines = [
+            "def many(raws):",
+            " lines = []",
+            " last_number = last_route = None",
+            " second = 1 << 99",
+        ]
+        lines += [" for raw in raws:"]
         lines += [f"  {line}" for line in (*self._preparations(), *self._assembly())]
         lines += [
-            "  if extra is not None or raw[10] or raw[9] is not None:",
+            "  if extra is not None or fields or scope is not None:",
             "   line = finish(line, raw)",
             "  lines.append(line)",
             " return lines",
@@ -151,45 +168,57 @@ class _Source:
         return "\n".join(lines)
 
     def _preparations(self) -> list[str]:
-        lines = ["extra = raw[11]"]
+        lines = ["number, _, route, ns, message, args, _, _, _, scope, fields, extra = raw"]
         if "message" in self._placed:
             lines += [
-                "message = raw[4]",
-                "args = raw[5]",
                 "if args:",
                 " try:",
                 "  message = message % args",
                 " except Exception:",
                 "  message = message_of(raw)",
             ]
-        if "level" in self._placed:
-            lines += [
-                "level = level_name(raw[0])",
-                "if extra is not None:",
-                " level = extra.get('level_name', level)",
-            ]
         if "time" in self._placed and self._iso:
             lines += [
-                "ns = raw[3]",
-                "now = ns // 1000000000",
-                "if now != second:",
-                " before, after = around(now)",
-                " second = now",
+                "us = (ns - second) // 1000",
+                "if not 0 <= us <= 999999:",
+                " before, after = around(ns // 1000000000)",
+                " us = ns // 1000 % 1000000",
+                " second = ns // 1000000000 * 1000000000",
             ]
         if any(EXPRESSIONS[name].startswith("record.") for name in self._placed):
             lines.append("record = Record(raw)")
-        return lines
+        return [*lines, *self._stable_runs()]
+
+    def _stable_runs(self) -> list[str]:
+        lines = []
+        if "level" in self._placed:
+            lines += [
+                " level = level_name(number)",
+                " if extra is not None:",
+                "  level = extra.get('level_name', level)",
+            ]
+        for number, (kind, body) in enumerate(self._runs):
+            if kind == _STABLE:
+                lines += [f" run_{number} = f{body!r}"]
+                lines += [f" {line}" for line in self._check(f"run_{number}")]
+        if not lines:
+            return []
+        return [
+            "if number != last_number or route is not last_route or extra is not None:",
+            *lines,
+            # What a record with attributes of its own left behind holds for no other one.
+            " last_number, last_route = number if extra is None else None, route",
+        ]
 
     def _assembly(self) -> list[str]:
-        if len(self._runs) == 1 and self._runs[0][0]:
-            lines = [f"line = f{self._runs[0][1]!r}"]
-            return [*lines, *self._check("line")]
         lines, whole = [], ""
-        for number, (checked, body) in enumerate(self._runs):
-            if not checked:
+        for number, (kind, body) in enumerate(self._runs):
+            if kind == _SAFE:
                 whole += body
                 continue
-            lines += [f"run_{number} = f{body!r}", *self._check(f"run_{number}")]
+            if kind == _CHECKED:
+                text = "message" if body == "{message}" else f"f{body!r}"
+                lines += [f"run_{number} = {text}", *self._check(f"run_{number}")]
             whole += f"{{run_{number}}}"
         return [*lines, f"line = f{whole!r}"]
 
@@ -197,6 +226,16 @@ class _Source:
         if not self._escaped:
             return []
         return [f"if not {name}.isprintable():", f" {name} = escape({name})"]
+
+
+_three_digits: list[str] = []
+
+
+def three_digits() -> list[str]:
+    """Returns the texts of 0 to 999 with leading zeros: a third of what formatting costs."""
+    if not _three_digits:
+        _three_digits.extend([f"{number:03d}" for number in range(1000)])
+    return _three_digits
 
 
 def _doubled(text: str) -> str:
