@@ -93,7 +93,8 @@ def _end_group(process: subprocess.Popen[str]) -> None:
 def written(tmp_path: Path) -> Callable[..., dict[str, list[int]]]:
     """Returns the numbers that each producer's lines have, in the order of the file.
 
-    The engine's own reports are left out. Several files (a rotated one's, oldest first) are read as one.
+    The engine's own reports are left out. Several files (a rotated
+    one's, oldest first) are read as one.
     """
 
     def read(*names: str) -> dict[str, list[int]]:

@@ -492,7 +492,8 @@ class Strict:
     def flush(self): pass
     def close(self): pass
 out = Strict()
-configure(lual.pipeline(presenter=lual.text(layout="{message}"), outputs=[out]), async_batch_size=10)
+text = lual.text(layout="{message}")
+configure(lual.pipeline(presenter=text, outputs=[out]), async_batch_size=10)
 burst("main", 1_000)
 assert lual.shutdown(PATIENCE)
 burst("main", 10)

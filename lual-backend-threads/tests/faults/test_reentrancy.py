@@ -280,7 +280,7 @@ lual.set_error_handler(None)
     )
 
 
-class_ = """
+LOUD = """
 class Loud:
     def __str__(self):
         log.info("str 0")
@@ -335,7 +335,7 @@ def test_arguments_may_log_while_they_are_captured(run_script: Run, mode: str, c
     run_script(
         f"""
 from program import *
-{class_}
+{LOUD}
 out = Collector()
 configure(out.pipeline(), {MODES[mode]})
 for n in range(100):
@@ -407,14 +407,18 @@ class Changing(Collector):
             {change}
             done.set()
 out = Changing()
-configure(out.pipeline(), async_batch_size=10, shutdown_timeout=1, flush_timeout=1)
-burst("main", 10)
+configure(out.pipeline(), async_batch_size=10, shutdown_timeout=PATIENCE, flush_timeout=1)
+burst("main", 1_000)
 assert done.wait(PATIENCE)
 check()
 configure(second.pipeline(), max_queue_size=1_000)
 burst("after", 100)
 assert lual.flush(PATIENCE)
 assert second.sequences()["after"] == list(range(100))
+if {"reset" not in change}:
+    assert check()["messages_dropped"] == 0
+    main = [*out.sequences()["main"], *second.sequences().get("main", [])]
+    assert main == list(range(1_000))
 """,
         err=False,
     )
@@ -445,6 +449,7 @@ stats = finish()
 found = out.sequences()
 assert found["main"] == list(range(20_000))
 assert sorted(found["signal"]) == list(range(fired))
+assert stats["messages_dropped"] == 0, stats
 """
     )
 

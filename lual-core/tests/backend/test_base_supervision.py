@@ -1,3 +1,4 @@
+import contextlib
 import threading
 
 import pytest
@@ -393,10 +394,8 @@ class TestAWorkerThatVanishes:
     ):
         class Surviving(thread_backend):
             def _work(self):
-                try:
+                with contextlib.suppress(OSError):
                     super()._work()
-                except OSError:
-                    pass
 
         system = make_system(backend=Surviving).start()
         book = system.config.ledger.book

@@ -3,8 +3,7 @@ import math
 
 import pytest
 
-from lual.backend import BoundedQueue
-from lual.backend import reentry
+from lual.backend import BoundedQueue, reentry
 from lual.context import dispatching
 from lual.levels import ERROR
 
@@ -141,9 +140,9 @@ class TestWhereItMayNotWait:
         def interrupt(self, item):
             monkeypatch.undo()
             answers.append(full.enqueue(inner))
-            return full._overflow(item)
+            return full._settle(item)
 
-        monkeypatch.setattr(BoundedQueue, "_overflow", interrupt)
+        monkeypatch.setattr(BoundedQueue, "_settle", interrupt)
         full.block_timeout = 0
         full.enqueue(make_item("outer"))
         assert answers == [False]

@@ -143,11 +143,14 @@ class Backlog:
 
     def _evict_unprotected(self) -> WorkItem | None:
         """Removes and returns the oldest unprotected item, if there is one."""
-        for item in tuple(self._returned):  # one batch at most
-            if item.level < self.protect_level and _take_out(self._returned, item):
-                return self._gone(item)
-        self._step_aside()
-        return self._gone(self._items.popleft()) if self._items and self._room else None
+        if self._returned:  # one batch at most
+            for item in tuple(self._returned):
+                if item.level < self.protect_level and _take_out(self._returned, item):
+                    return self._gone(item)
+        items = self._items
+        if not (items and self._room and items[0].level < self.protect_level):
+            self._step_aside()
+        return self._first()
 
     def _evict_oldest(self) -> WorkItem | None:
         """Removes and returns the oldest item, if there is one."""
@@ -155,7 +158,15 @@ class Backlog:
             return self._gone(self._returned.popleft())
         if self._aside:
             return self._gone(self._aside.popleft()[1])
-        return self._gone(self._items.popleft()) if self._items and self._room else None
+        return self._first()
+
+    def _first(self) -> WorkItem | None:
+        """Takes the first of `_items`; beyond the room there are none, only appends in doubt."""
+        if not (self._items and self._room):
+            return None
+        item = self._items.popleft()
+        self._removed += 1
+        return item
 
     def _gone(self, item: WorkItem) -> WorkItem:
         self._removed += 1
@@ -184,7 +195,6 @@ class Backlog:
             if items and items[0] is head:  # else an interruption was faster
                 self._room -= 1  # first, so that nobody takes the place that seems to be free
                 self._aside.extend(move)
-        self._measure()
 
     # Positions
 

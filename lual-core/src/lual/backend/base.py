@@ -18,7 +18,7 @@ from threading import get_ident
 from typing import Any
 
 from lual.backend.clock import check_timeout
-from lual.backend.consumer import FlushTicket
+from lual.backend.consumer import FlushTicket, State
 from lual.backend.contract import Backend, BackendConfig
 from lual.backend.items import LEVEL, Dispatch, WorkItem
 from lual.backend.reentry import busy, carries, interrupts_lual
@@ -116,32 +116,37 @@ class BaseBackend(Supervised, Backend):
             return
         if not self.join_worker(0 if self._in_output else _END_GRACE):
             raise RuntimeError("the worker of before is still inside an output")
-        with self._lock:
-            if self._is_running(dispatch_func):  # another thread was faster
-                return
-            before = (self._state, self._dispatch, self._gave_up)
-            self._forget_work()
-            self._in_output = self._gave_up = False
-            self._retry_at = None
-            self._supervisor.forget()
-            self._begin_epoch("running")
-            epoch = self._epoch
-            if dispatch_func is not None:
-                self._dispatch = dispatch_func
+        before = (self._state, self._dispatch, self._gave_up)
+        mine = -1
         try:
+            with self._lock:
+                if self._is_running(dispatch_func):  # another thread was faster
+                    return
+                self._forget_work()
+                self._supervisor.forget()
+                self._in_output = self._gave_up = False
+                self._retry_at = None
+                self._begin_epoch(self._state)
+                mine = self._epoch
+                self._state = "running"
+                if dispatch_func is not None:
+                    self._dispatch = dispatch_func
             self._launch()
             with self._lock:
-                if epoch == self._epoch and self._state == "running":
+                if mine == self._epoch and self._state == "running":
                     self._open_door()
         except BaseException:
             with self._lock:
-                if epoch == self._epoch:
-                    self._close_door()
-                    if before[0] == "new":
-                        self.queue.open()
-                    self._begin_epoch(before[0])
-                    _, self._dispatch, self._gave_up = before
+                if mine == self._epoch:
+                    self._undo_start(*before)
             raise
+
+    def _undo_start(self, state: State, dispatch_func: Dispatch | None, gave_up: bool) -> None:
+        self._close_door()
+        if state == "new":
+            self.queue.open()
+        self._begin_epoch(state)
+        self._dispatch, self._gave_up = dispatch_func, gave_up
 
     def _is_running(self, dispatch_func: Dispatch | None) -> bool:
         """Hands a running backend its new dispatch function; False if it must be started."""
@@ -215,9 +220,8 @@ class BaseBackend(Supervised, Backend):
                 while items := self.queue.extract_batch(NEVER):
                     self._hand.extend(items)
                 while self._hand:
-                    level = self._hand[0].level
-                    self._ledger.drop([level], "shutdown_timeout", in_flight=True)
-                    self._hand.popleft()
+                    level = self._hand.popleft().level
+                    self._ledger.drop_one(level, "shutdown_timeout", in_flight=True)
                     left += 1
             except BaseException:  # a Ctrl-C: the next stop goes on with the rest
                 self._put_back()

@@ -190,24 +190,41 @@ class Ledger(MutableMapping[str, Any]):
         Returns:
             How many they were.
         """
-        names = [level_name(level) for level in levels]
+        count = 0
+        for level in levels:
+            self.drop_one(level, reason, in_flight)
+            count += 1
+        return count
+
+    def drop_one(self, level: int, reason: str, in_flight: bool = False) -> None:
+        """Books one dropped record; see `drop`."""
+        name = level_name(level)
         with self.lock:
             data = self._data
             reasons, by_level = data["dropped_by_reason"], data["dropped_by_level"]
-            for name in names:
-                reasons.setdefault(reason, 0)
-                by_level.setdefault(name, 0)
-                reasons[reason], by_level[name] = reasons[reason] + 1, by_level[name] + 1
-                if in_flight:
-                    data["in_flight"] -= 1
-                self._changes += 1
-            return len(names)
+            if reason not in reasons:
+                reasons[reason] = 0
+            if name not in by_level:
+                by_level[name] = 0
+            reasons[reason], by_level[name] = reasons[reason] + 1, by_level[name] + 1
+            if in_flight:
+                data["in_flight"] -= 1
+            self._changes += 1
 
     def add(self, counter: str, amount: float = 1) -> None:
         """Adds to one of the plain counters."""
         with self.lock:
             self._data.setdefault(counter, 0)
             self._data[counter] += amount
+            self._changes += 1
+
+    def overflow(self, size: int) -> None:
+        """Counts a record that came when its queue was full, with `size` records."""
+        with self.lock:
+            data = self._data
+            data["queue_overflows"] += 1
+            if size > data["queue_high_watermark"]:
+                data["queue_high_watermark"] = size
             self._changes += 1
 
     def high_water(self, size: int) -> None:

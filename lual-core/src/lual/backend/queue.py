@@ -129,40 +129,38 @@ class BoundedQueue(Backlog):
 
     @carries("item")
     def _settle(self, item: WorkItem) -> bool:
-        """Decides about an item that was one too many when it was appended."""
-        with self._lock:
-            if self._is_open and len(self._items) <= self._room:  # room appeared meanwhile
-                return True
-            if not self._withdraw(item):
-                return True
-        return self._overflow(item)
-
-    @carries("item")
-    def _overflow(self, item: WorkItem) -> bool:
+        """Decides what goes, since `item` was one too many when it was appended."""
         protected = item.level >= self.protect_level
         drops: list[tuple[WorkItem, str]] = []
-        may_wait = False
+        admitted = may_wait = False
         with self._lock:
-            admitted = self._admit(item)  # room appeared meanwhile
-            if not admitted and self._is_open:
-                self.ledger.high_water(self.size())
-                self.ledger.add("queue_overflows")
-            while not admitted and self._is_open:
-                victim, reason = self._choose_victim(item, protected)
-                if victim is None:
-                    may_wait = True
-                    break
-                self.ledger.drop([victim.level], reason)
+            if self._is_open and len(self._items) > self._room:
+                self.ledger.overflow(self.max_size + self._surplus)
+            while not (admitted := self._is_open and len(self._items) <= self._room):
+                victim, reason = self._choose_victim(protected) if self._is_open else (None, "")
+                if victim is None:  # `item` itself is to go, or to wait
+                    admitted = not self._withdraw(item)
+                    if admitted or not reason:
+                        may_wait = not admitted and self._is_open
+                        break
+                    victim = item
+                self.ledger.drop_one(victim.level, reason)
                 drops.append((victim, reason))
-                if victim is item:
+                if reason == "overflow_newest":
                     break
-                admitted = self._admit(item)  # if not, somebody took the victim's place
         for victim, reason in drops:
             self._tell(victim, reason)
         return self._wait_for_room(item) if may_wait else admitted
 
-    def _choose_victim(self, item: WorkItem, protected: bool) -> tuple[WorkItem | None, str]:
-        """Returns who goes and why; None: `item` may wait for room instead."""
+    def _choose_victim(self, protected: bool) -> tuple[WorkItem | None, str]:
+        """Evicts a record for a newcomer; without one, tells why that is refused.
+
+        Args:
+            protected: Whether the newcomer is.
+
+        Returns:
+            The record and the reason; None and "" if the newcomer may wait for room.
+        """
         strategy = self.overflow_strategy
         if protected or strategy == "drop_oldest":
             victim = self._evict_unprotected()
@@ -172,7 +170,7 @@ class BoundedQueue(Backlog):
                 return victim, "overflow_oldest"
         if strategy == "block" and (protected or self._holds_unprotected()):
             return None, ""
-        return item, "overflow_newest"
+        return None, "overflow_newest"
 
     @carries("item")
     def _wait_for_room(self, item: WorkItem) -> bool:
@@ -195,7 +193,7 @@ class BoundedQueue(Backlog):
                 self.ledger.add("blocked_seconds", self.clock.now() - start)
             refused = not admitted and self._closings == closings and self._is_open
             if refused:
-                self.ledger.drop([item.level], reason)
+                self.ledger.drop_one(item.level, reason)
         if refused:
             self._tell(item, reason)
         return admitted
@@ -229,9 +227,9 @@ class BoundedQueue(Backlog):
                 return []
             self.ledger.high_water(size)
             batch = self._take(n)
+            self.ledger.take(len(batch))
             if self._waiters:
                 self._has_room.notify(n)
-            self.ledger.take(len(batch))
             return batch
 
     @busy

@@ -70,7 +70,7 @@ class Supervised(Consumer, ABC):
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        self._enqueue: Callable[[WorkItem], bool] = _refuse
+        self._enqueue = _refuse
         self._supervisor = Supervisor()
         self._starting = False  # inside `start_worker`
         self._retry_at: float | None = None  # when a lost worker's successor is due
@@ -103,11 +103,11 @@ class Supervised(Consumer, ABC):
 
     def _launch(self) -> None:
         """Starts a worker; raises if it can't."""
-        with self._lock:
-            self._incarnation += 1
-            self._worker_lives = self._starting = True
-            self._wake_at = 1
         try:
+            with self._lock:
+                self._incarnation += 1
+                self._worker_lives = self._starting = True
+                self._wake_at = 1
             self.start_worker()
         except BaseException:
             with self._lock:
@@ -182,11 +182,14 @@ class Supervised(Consumer, ABC):
         self._worker_lives = self._killed = False
         self._retry_at = now  # even if an interruption keeps anybody from deciding when
         self._incarnation += 1
+        self._settle_hand()
+        self._changed.notify_all()
+
+    def _settle_hand(self) -> None:
         self._put_back()
         self._settle_begun()
         self._in_output = False
         self._worker = None
-        self._changed.notify_all()
 
     def _lost(self, why: str) -> None:
         """Decides what follows a death, and reports it."""
@@ -221,6 +224,7 @@ class Supervised(Consumer, ABC):
                     return
                 if self._clock.now() < self._retry_at and not self._flushes:
                     return
+                self._settle_hand()  # again, should that have been interrupted
                 claimed, self._retry_at = self._retry_at, None
                 self._ledger.add("worker_restarts")
             self._launch()

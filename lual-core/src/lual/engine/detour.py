@@ -89,6 +89,8 @@ class Detour:
         until = writer.clock.now() + _PATIENCE
         if writer.state == "STOPPING" and line is not None:
             line.backend.flush(_PATIENCE)
+            if line.has_stopped():
+                writer.note_end_of_stop()
         return max(until - writer.clock.now(), 0.0)
 
     def drop(self, item: CapturedItem, reason: str) -> None:

@@ -69,6 +69,10 @@ class Line:
         """Tells whether the backend itself says that it runs."""
         return self.backend.get_stats().get("state") == "running"
 
+    def has_stopped(self) -> bool:
+        """Tells whether the backend itself says that it has stopped."""
+        return self.backend.get_stats().get("state") == "stopped"
+
     def supports_async_outputs(self) -> bool:
         """Tells whether `async def` outputs can be awaited here."""
         return bool(self.info.capabilities.get("async_outputs", False))

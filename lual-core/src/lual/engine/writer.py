@@ -207,14 +207,24 @@ class AsyncWriter:
             self.submit = self.past_queue
             self.gaps.end()
         stopped = line.stop(seconds)
-        if not (dispatch_depth() or interrupts_lual()):
-            self.inline.stuck = not stopped  # else the worker finishes the drain by itself
+        if not stopped and (dispatch_depth() or interrupts_lual()):
+            return False  # the worker finishes the drain by itself
+        self.inline.stuck = not stopped
         self.state = "STOPPED"
         if stopped:
             self.inline.write_rest()
         if stopped and self.gaps.has_ended:
             self.inline.settle(seconds)
         return stopped
+
+    def note_end_of_stop(self) -> None:
+        """Notes that a stop which nobody could wait for is over."""
+        if self._changing.acquire(blocking=False):  # else a start or a change goes on
+            try:
+                if self.state == "STOPPING":
+                    self.state = "STOPPED"
+            finally:
+                self._changing.release()
 
     def close(self) -> bool:
         """Stops for good, because the interpreter ends; reports what was lost by that."""
