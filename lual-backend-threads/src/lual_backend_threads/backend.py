@@ -38,7 +38,9 @@ class _Worker(threading.Thread):
             self._ends.put(None)
 
     def wait_for_end(self, timeout: float) -> bool:
-        """Waits until the work is done; False if the time passed."""
+        """Waits until the work is done, or was never begun; False if the time passed."""
+        if self.ident is None:
+            return True
         if timeout > 0 and not self._has_ended:
             with contextlib.suppress(Empty):
                 self._ends.get(timeout=min(timeout, threading.TIMEOUT_MAX))
@@ -62,9 +64,9 @@ class ThreadsBackend(BaseBackend):
 
     def start_worker(self) -> None:
         """Starts the thread; raises `RuntimeError` if the system refuses one."""
-        thread = _Worker(self._work)
+        # Known before it runs: it may die, and start its successor, before `start` returns.
+        self._thread = thread = _Worker(self._work)
         thread.start()
-        self._thread = thread
 
     def join_worker(self, timeout: float) -> bool:
         """Waits until the thread has ended.

@@ -17,6 +17,10 @@ import pytest
 LIMIT = 16.0
 
 
+#: From 3.12 on Python warns of each fork beside other threads; that it works is shown here.
+_OPTIONS = ("-X", "faulthandler", "-W", "ignore::DeprecationWarning")
+
+
 class Ended(NamedTuple):
     """How a program ended: negative status is a signal's number."""
 
@@ -48,7 +52,7 @@ def run_script(tmp_path: Path) -> RunScript:
         shutil.copy(Path(__file__).with_name("program.py"), tmp_path)
         (tmp_path / "main.py").write_text(source)
         process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "main.py", *args],
+            [sys.executable, *_OPTIONS, "main.py", *args],
             cwd=tmp_path,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,

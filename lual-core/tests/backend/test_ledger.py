@@ -74,8 +74,8 @@ class TestBooking:
         assert (stats["sync_processed"], stats["messages_processed"]) == (1, 1)
 
     def test_a_drop_is_counted_by_reason_and_by_the_name_of_the_level(self, ledger):
-        assert ledger.drop([INFO, ERROR, INFO, 35], "stopped") == 4
-        assert ledger.drop([CRITICAL], "overflow_oldest") == 1
+        ledger.drop([INFO, ERROR, INFO, 35], "stopped")
+        ledger.drop([CRITICAL], "overflow_oldest")
         stats = balanced(ledger.snapshot())
         assert stats["dropped_by_reason"] == {"stopped": 4, "overflow_oldest": 1}
         assert stats["dropped_by_level"] == {"INFO": 2, "ERROR": 1, "LEVEL 35": 1, "CRITICAL": 1}

@@ -83,7 +83,8 @@ class Ledger(MutableMapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         if key in DERIVED:
-            return self.totals()[key]
+            with self.lock:
+                return self._totals(self._data)[key]
         if key == "latency":
             return self.snapshot()[key]
         return self._data[key]
@@ -179,22 +180,16 @@ class Ledger(MutableMapping[str, Any]):
                 data["sync_processed"] += processed
             self._changes += 1
 
-    def drop(self, levels: Iterable[int], reason: str, *, in_flight: bool = False) -> int:
+    def drop(self, levels: Iterable[int], reason: str, *, in_flight: bool = False) -> None:
         """Books dropped records.
 
         Args:
             levels: The level of each.
             reason: Why they were dropped.
             in_flight: True if they were in a worker's hands.
-
-        Returns:
-            How many they were.
         """
-        count = 0
         for level in levels:
             self.drop_one(level, reason, in_flight)
-            count += 1
-        return count
 
     def drop_one(self, level: int, reason: str, in_flight: bool = False) -> None:
         """Books one dropped record; see `drop`."""
@@ -247,12 +242,8 @@ class Ledger(MutableMapping[str, Any]):
 
     # Reading
 
-    def totals(self) -> dict[str, int]:
-        """Returns the derived totals, but for those that a backend keeps itself."""
-        with self.lock:
-            return self._totals(self._data)
-
     def _totals(self, data: Mapping[str, Any]) -> dict[str, int]:
+        """Returns the derived totals, but for those that a backend keeps itself."""
         size = sum(queue.size() for queue in self._queues)
         dropped = sum(data["dropped_by_reason"].values())
         done = data["messages_processed"] + data["messages_failed"]
@@ -288,7 +279,7 @@ class Ledger(MutableMapping[str, Any]):
         """Writes the derived totals into the storage, for who reads a plain dict."""
         if self._is_public and self._derives:
             with self.lock:
-                self._data.update(self.totals())
+                self._data.update(self._totals(self._data))
 
     def outlive_threads(self) -> None:
         """Replaces the lock, once the interpreter's end has frozen whoever may hold it."""

@@ -72,7 +72,7 @@ class Supervised(Consumer, ABC):
         super().__init__(config)
         self._enqueue = _refuse
         self._supervisor = Supervisor()
-        self._starting = False  # inside `start_worker`
+        self._starting = 0  # the incarnation inside `start_worker`, if one is
         self._retry_at: float | None = None  # when a lost worker's successor is due
         self._gave_up = False
         self._answer = True  # of the last stop
@@ -103,10 +103,12 @@ class Supervised(Consumer, ABC):
 
     def _launch(self) -> None:
         """Starts a worker; raises if it can't."""
+        mine = 0
         try:
             with self._lock:
                 self._incarnation += 1
-                self._worker_lives = self._starting = True
+                mine = self._starting = self._incarnation
+                self._worker_lives = True
                 self._wake_at = 1
             self.start_worker()
         except BaseException:
@@ -115,7 +117,8 @@ class Supervised(Consumer, ABC):
                 self._changed.notify_all()
             raise
         finally:
-            self._starting = False
+            if self._starting == mine:  # else this worker has died, and started its successor
+                self._starting = 0
 
     def _begin_epoch(self, state: State) -> None:
         self._epoch += 1
