@@ -351,12 +351,12 @@ class TestLifecycle:
 
     def test_a_failed_open_closes_those_before_it(self):
         log = []
-        error = PermissionError(13, "Permission denied", "/root/app.log")
+        error = PermissionError(13, "Permission denied", "/srv/app.log")
         p = pipeline(outputs=[Opened(log, 1), Opened(log, 2, error, "open"), Opened(log, 3)])
         with pytest.raises(ConfigError) as caught:
             p.open()
         assert str(caught.value) == (
-            "the output opened(2) can't be opened: Permission denied: '/root/app.log'"
+            "the output opened(2) can't be opened: Permission denied: '/srv/app.log'"
         )
         assert caught.value.__cause__ is error
         assert log == [("open", 1), ("open", 2), ("close", 1)]
