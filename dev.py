@@ -2,7 +2,7 @@
 """The one development command; it needs Python 3.10 and a package index, nothing else.
 
     python3 dev.py test [ARGS]    all that continuous integration runs; ARGS go to pytest
-    python3 dev.py full [ARGS]    the same on every interpreter found, and the slow tests
+    python3 dev.py full [ARGS]    the same on every interpreter found, and the long runs
     python3 dev.py quick [ARGS]   unit tests alone
     python3 dev.py demo [ARGS]    `lual demo` with the core and the backends installed
     python3 dev.py bench [ARGS]   benchmarks/run.py
@@ -218,6 +218,15 @@ def steps(
         yield "lint", [python, "-m", "ruff", "check", "."]
         yield "types", [python, "-m", "mypy"]
         yield "layers", [python.with_name("lint-imports"), "--no-logo"]
+        yield "zoo", [python, "-m", "lual_conformance.zoo"]
+    if checks and slow:
+        again = ["--thorough", "--repeat", "5"]
+        yield "zoo, again", [python, "-m", "lual_conformance.zoo", *again]
+        for what in ("reports", "calm"):
+            yield what, [python, ROOT / "conformance" / "publish.py", what]
+    for backend in (d.name.rpartition("-")[2] for d in distributions("lual-backend-*")):
+        kit: list[str | Path] = [python, "-m", "lual_conformance", "run", backend, "--quiet"]
+        yield f"conformance {backend}", [*kit, "--level", "full" if slow else "standard"]
     documents = [path for path in (ROOT / "README.md", ROOT / "docs") if path.exists()]
     documents += [path for d in distributions() for path in (d / "README.md", d / "src")]
     yield "docs", [*pytest, "--doctest-modules", *documents]
@@ -250,7 +259,7 @@ def test(python: str, *, all_pythons: bool, slow: bool, extra: Sequence[str]) ->
             results.append(run_step(name + label, command, ROOT / folder, deadline))
     print("\n=== summary")
     for result in results:
-        print(f"{result.step:<18}{result.seconds:>8.1f} s  {result.outcome}")
+        print(f"{result.step:<22}{result.seconds:>8.1f} s  {result.outcome}")
     return 1 if any(result.outcome.startswith("FAILED") for result in results) else 0
 
 

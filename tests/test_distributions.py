@@ -150,7 +150,7 @@ def test_a_wheel_says_what_the_distribution_is(folder, wheels):
     wheel = wheels[folder.name]
     (name,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
     metadata = HeaderParser().parsestr(wheel.read(name).decode())
-    assert normal(metadata["Name"]) == folder.name
+    assert normal(metadata["Name"]) == normal(project(folder)["name"])
     assert metadata["Requires-Python"] == ">=3.10"
     assert metadata["License-Expression"] == "MIT"
     assert metadata["License-File"] == "LICENSE"

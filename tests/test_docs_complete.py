@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
+from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 
 import attrs
 import click
@@ -17,6 +21,8 @@ from lual.cli import program
 from lual.configuration.settings import NAMES, SCALARS, Settings
 from lual.levels import level_name
 from lual.pipelines.layout import EXPRESSIONS
+from lual_conformance.outcomes import OUTCOMES
+from lual_conformance.pytest_plugin import _OPTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -26,6 +32,18 @@ DOCUMENTS = sorted(
     for path in ROOT.glob(pattern)
     if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
 )
+
+
+def _load_publish() -> ModuleType:
+    """Returns the program that makes pages, which is no part of a distribution."""
+    spec = importlib.util.spec_from_file_location("publish", ROOT / "conformance" / "publish.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+publish = _load_publish()
+PAGES = publish.pages()
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
@@ -162,6 +180,37 @@ def test_every_command_and_option_is_explained(path):
 def test_the_reference_explains_no_command_that_does_not_exist():
     headings = re.findall(r"^## (lual .+)$", prose(REFERENCE / "cli.md"), re.MULTILINE)
     assert {tuple(heading.split()) for heading in headings} - commands().keys() == set()
+
+
+@pytest.mark.parametrize("name", ["--lual-conformance", *(name for name, _ in _OPTIONS)])
+def test_every_option_of_the_kit_in_pytest_is_explained(name):
+    assert re.search(rf"^\| `{name}[ `]", section("conformance.md", "Options of pytest"), re.M)
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_every_outcome_of_a_rule_is_explained(name):
+    assert f"`{name}`" in section("conformance.md", "Outcomes")
+
+
+def test_every_key_of_a_report_is_explained():
+    schema = json.loads(files("lual_conformance").joinpath("schema/report-1.json").read_text())
+    told = set(re.findall(r"\w+", section("conformance.md", "The report")))
+    properties = schema["properties"]
+    keys = [*properties, *properties["rules"]["items"]["properties"]]
+    assert set(keys) - told == set()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_that_is_made_is_up_to_date(path):
+    assert path.read_text() == PAGES[path], "run: python conformance/publish.py pages"
+
+
+@pytest.mark.parametrize("name", publish.own_backends())
+def test_every_backend_has_a_published_report_of_its_version(name):
+    found = [r for r in publish.published() if r["backend"]["name"] == name]
+    assert found, f"run: python conformance/publish.py reports {name}"
+    assert {(r["level"], r["verdict"]) for r in found} == {("full", "conformant")}
+    assert lual.__version__ in {r["backend"]["version"] for r in found}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

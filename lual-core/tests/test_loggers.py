@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -538,3 +540,26 @@ class TestSettings:
         with pytest.raises(lual.ConfigError, match=message):
             lual.logger(name, **{"level": "info", **settings})
         assert lual.get_config() == before
+
+
+CALLED_BY_NO_FRAME = """
+import atexit, lual
+lual.config(level="info", pipelines=[lual.pipeline(outputs=[lambda text, record: print(text)])])
+log = lual.logger("app")
+atexit.register(log.info, "plain")
+atexit.register(log.info, "with a field", key=1)
+atexit.register(log.log, "info", "by level")
+"""
+
+
+@pytest.mark.processes
+def test_a_call_that_no_frame_made_is_logged() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CALLED_BY_NO_FRAME], capture_output=True, text=True, check=True
+    )
+    assert [line.split("[app] ")[1] for line in done.stdout.splitlines()] == [
+        "by level",
+        "with a field key=1",
+        "plain",
+    ]
+    assert done.stderr == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +77,7 @@ class Logger:
         """Logs at ERROR with the exception that is being handled."""
         if self._threshold <= ERROR or calls.are_counted():
             fields.setdefault("exc_info", True)
-            calls.log(self, ERROR, message, args, fields, sys._getframe(1), SCOPE.get())
+            calls.log(self, ERROR, message, args, fields, calls.caller(), SCOPE.get())
 
     @entry
     def aexception(self, message: object, /, *args: Any, **fields: Any) -> Awaitable[None]:
@@ -86,14 +85,14 @@ class Logger:
         if self._threshold > ERROR and not calls.are_counted():
             return Submitted(None, _writer)
         fields.setdefault("exc_info", True)
-        return calls.alog(self, ERROR, message, args, fields, sys._getframe(1))
+        return calls.alog(self, ERROR, message, args, fields, calls.caller())
 
     @entry
     def log(self, level: int | str, message: object, /, *args: Any, **fields: Any) -> None:
         """Logs at any level; one that doesn't exist is reported, and counts as WARNING."""
         number = level_or_warning(level)
         if number >= self._threshold or calls.are_counted():
-            calls.log(self, number, message, args, fields, sys._getframe(1), SCOPE.get())
+            calls.log(self, number, message, args, fields, calls.caller(), SCOPE.get())
 
     @entry
     def alog(
@@ -103,7 +102,7 @@ class Logger:
         number = level_or_warning(level)
         if number < self._threshold and not calls.are_counted():
             return Submitted(None, _writer)
-        return calls.alog(self, number, message, args, fields, sys._getframe(1))
+        return calls.alog(self, number, message, args, fields, calls.caller())
 
     def is_enabled_for(self, level: int | str) -> bool:
         """Tells whether a record of this level would go anywhere from here."""

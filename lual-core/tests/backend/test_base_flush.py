@@ -132,6 +132,14 @@ class TestTimeout:
         system.backend.flush(0)
         system.output.until_entered()
 
+    def test_polling_becomes_true_though_the_outputs_must_be_flushed(
+        self, make_system, batch_output, eventually
+    ):
+        system = make_system(output=batch_output).start()
+        system.submit(1, 2)
+        eventually(lambda: system.backend.flush(0))
+        assert batch_output.events[-1] == "flush"
+
     def test_no_argument_means_the_flush_timeout(self, make_system, background):
         system = make_system(flush_timeout=0.75).start()
         system.hold()

@@ -147,13 +147,20 @@ class TestMapping:
         assert balanced(ledger.snapshot())["messages_submitted"] == 3
         assert (ledger["messages_submitted"], ledger["queue_size"]) == (3, 1)
 
-    def test_totals_that_a_backend_keeps_itself_win_over_a_queue_it_leaves_alone(self, ledger):
+    def test_what_waits_in_a_backends_own_queue_counts_beside_the_one_it_leaves_alone(self, ledger):
         BoundedQueue(5, stats=ledger)
         ledger["messages_submitted"] += 3
         ledger["queue_size"] = 3
         assert balanced(ledger.snapshot())["messages_submitted"] == 3
         ledger.reset()
         assert ledger["messages_submitted"] == 0
+
+    def test_totals_stay_true_when_others_count_beside_a_backends_own_queue(self, ledger):
+        BoundedQueue(5, stats=ledger)
+        ledger["messages_submitted"] = 2
+        ledger["queue_size"] = 2
+        ledger.book(ledger.generation, processed=1, in_flight=0, inline=True)
+        assert balanced(ledger.snapshot())["messages_submitted"] == 3
 
 
 class TestQueues:

@@ -371,3 +371,34 @@ class TestBooks:
         fill(one, 1, 2, 3)
         assert other.stats()["dropped"] == 0
         assert other.is_empty()
+
+
+class TestAppendsInDoubt:
+    """An admission appends, and looks whether it may stay; a closing may come in between."""
+
+    def test_what_came_before_the_closing_stays(self, make_item):
+        queue, item = BoundedQueue(5), make_item()
+        queue._append(item)
+        queue.close()
+        assert queue._settle(item) is True
+        assert queue.extract_batch(5) == [item]
+
+    def test_what_comes_after_the_closing_is_never_counted(self, make_item):
+        queue, first, late = BoundedQueue(5), make_item(), make_item()
+        queue.enqueue(first)
+        queue.close()
+        queue._append(late)
+        assert queue.size() == 1
+        assert queue.extract_batch(5) == [first]
+        assert queue.size() == 0
+        assert queue._settle(late) is False
+        assert queue.stats()["dropped"] == 0
+
+    def test_what_was_one_too_many_at_the_closing_is_not_counted(self, make_item):
+        queue, item = BoundedQueue(1), make_item()
+        queue.enqueue(make_item())
+        queue._append(item)
+        queue.close()
+        assert queue.size() == 1
+        assert queue._settle(item) is False
+        assert queue.size() == 1

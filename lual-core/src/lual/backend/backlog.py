@@ -46,6 +46,7 @@ class Backlog:
         self._measures = 0
         self._room = max_size  # for _items; 0 while closed
         self._removed = 0  # records that left, but for those given back
+        self._sealed = 0  # position after the last record that came before the closing
 
     # Size
 
@@ -53,6 +54,8 @@ class Backlog:
         """Returns how many items wait, 0 to `max_size`."""
         size = self._ahead() + len(self._items)
         limit = self.max_size + self._surplus
+        if not self._is_open:
+            limit = min(limit, max(self._sealed - self._removed, 0))
         # An append that was one too many stands there until its thread withdraws it.
         return size if size <= limit else limit
 
@@ -88,6 +91,16 @@ class Backlog:
             return False
         self._append(item)
         return len(self._items) <= self._room or not _take_out(self._items, item)
+
+    def _seal(self) -> None:
+        """Notes which records came before the closing."""
+        self._sealed = self._removed + self._ahead() + min(len(self._items), self._room)
+
+    def _came_in_time(self, item: WorkItem) -> bool:
+        """Tells whether an item that was appended came before the closing."""
+        first = self._removed + self._ahead()
+        places = range(min(len(self._items), self._sealed - first) - 1, -1, -1)
+        return any(self._items[place] is item for place in places)
 
     def _withdraw(self, item: WorkItem) -> bool:
         """Takes out an item that was appended.

@@ -32,6 +32,9 @@ _GRACE = 0.05
 #: Seconds that `start` and `reset` wait for such a worker.
 _END_GRACE = 1.0
 
+#: Seconds after which a stop that waits for its worker looks whether there is a new one.
+_JOIN_SLICE = 0.1
+
 
 class BaseBackend(Supervised, Backend):
     """Correct `submit`, `flush`, `start`, `stop`, `reset`, `get_stats` and supervision.
@@ -94,10 +97,9 @@ class BaseBackend(Supervised, Backend):
             with self._lock:
                 self._flushes.append(ticket)
                 self._demand = max(self._demand, position)
+                self._owed = max(self._owed, position)
             self.wake_worker()
-            self._wait_until(
-                lambda: ticket.done or self._state not in ("running", "stopping"), deadline
-            )
+            self._wait_until(lambda: ticket.done or self._is_forgotten(ticket), deadline)
         finally:
             with self._lock:
                 if ticket in self._flushes:
@@ -107,6 +109,10 @@ class BaseBackend(Supervised, Backend):
         if not done:
             self._ledger.add("flush_timeouts")
         return done
+
+    def _is_forgotten(self, ticket: FlushTicket) -> bool:
+        """Tells whether nobody will answer a flush any more; after a start, not even by state."""
+        return self._state not in ("running", "stopping") or ticket not in self._flushes
 
     # Lifecycle
 
@@ -206,7 +212,11 @@ class BaseBackend(Supervised, Backend):
             stuck = self._in_output
             answer = self._answer and self._state == "stopped"
         left = 0.0 if stuck else max(deadline - self._clock.now(), _GRACE)
-        return self.join_worker(left) and answer
+        while not (ended := self.join_worker(min(left, _JOIN_SLICE))) and left > _JOIN_SLICE:
+            left -= _JOIN_SLICE
+            if self._state != "stopped":  # started again: what would be joined is another one
+                return answer
+        return ended and answer
 
     def _abandon(self, seconds: float) -> None:
         """Drops and reports what a stop could not drain in time."""

@@ -48,8 +48,6 @@ class Consumer(Runner):
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
         self._is_bounded = isinstance(self.queue, BoundedQueue)
-        if self._is_bounded:
-            self.queue.bind(self._ledger)
         self._waiting = getattr(self.queue, "waiting", self.queue.size)
         self._trigger = min(config.batch_size, getattr(self.queue, "max_size", NEVER))
         self._state: State = "new"
@@ -59,6 +57,7 @@ class Consumer(Runner):
         self._forget_hand()
         self._flushes: list[FlushTicket] = []
         self._demand = 0  # records before this position don't wait for their batch
+        self._owed = 0  # up to here somebody wants the outputs flushed, waiting or not
         self._worker: int | None = None  # its thread's ident
         self._worker_lives = False
         self._killed = False
@@ -203,5 +202,8 @@ class Consumer(Runner):
         with self._lock:
             wanted = self._state == "stopping" and self.queue.size() == 0
             wanted = wanted or any(self._is_reached(f.position) for f in self._flushes)
+            # For who polls: the answer to this call may be wanted by the next.
+            if self._owed and self._is_reached(self._owed):
+                wanted, self._owed = True, 0
         if wanted and self._unflushed:
             self._flush_touched(on_caller)

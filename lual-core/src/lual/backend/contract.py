@@ -148,6 +148,8 @@ class BackendConfig:
             self.ledger = queues
         else:
             self.ledger = Ledger.of(self.stats)
+        if isinstance(self.queue, BoundedQueue):
+            self.queue.bind(self.ledger)
 
     def check_options(self, *known: str) -> None:
         """Refuses options that the backend doesn't have.

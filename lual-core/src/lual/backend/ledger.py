@@ -14,7 +14,8 @@ Guarantees:
     * a signal handler or finaliser may book or read in the middle of anything: a counter
       is changed by one statement without a call in it, which nothing interrupts.
 Assumes: a backend that replaces the queue or `run_batch` keeps their keys itself, by
-writing to this mapping.
+writing to this mapping; of the totals it writes `queue_size` alone, because the others
+follow from that, and go on being true when the engine writes inline or a line is replaced.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Ledger(MutableMapping[str, Any]):
         self.latency = {"queue": Histogram(), "dispatch": Histogram()}
         self._queues: tuple[BoundedQueue, ...] = ()
         self._derives = False  # totals; True once there was a queue
-        self._kept: set[str] = set()  # totals that a backend writes itself
+        self._elsewhere = 0  # records that wait in a queue of a backend's own
         self._changes = 0  # so that a snapshot notices an interruption
         self._data: MutableMapping[str, Any] = {} if storage is None else storage
         self._is_public = storage is not None
@@ -91,9 +92,10 @@ class Ledger(MutableMapping[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         with self.lock:
-            if key in DERIVED:
-                self._kept.add(key)
-            self._data[key] = value
+            if key not in DERIVED or not self._derives:
+                self._data[key] = value
+            elif key == "queue_size":
+                self._elsewhere = value
             self._changes += 1
 
     def __delitem__(self, key: str) -> None:
@@ -243,8 +245,8 @@ class Ledger(MutableMapping[str, Any]):
     # Reading
 
     def _totals(self, data: Mapping[str, Any]) -> dict[str, int]:
-        """Returns the derived totals, but for those that a backend keeps itself."""
-        size = sum(queue.size() for queue in self._queues)
+        """Returns the derived totals; without any queue, those that a backend wrote."""
+        size = sum(queue.size() for queue in self._queues) + self._elsewhere
         dropped = sum(data["dropped_by_reason"].values())
         done = data["messages_processed"] + data["messages_failed"]
         totals = {
@@ -252,8 +254,8 @@ class Ledger(MutableMapping[str, Any]):
             "messages_dropped": dropped,
             "queue_size": size,
         }
-        for name in self._kept if self._derives else DERIVED:
-            totals[name] = data.get(name, totals[name])
+        if not self._derives:
+            totals.update((name, data[name]) for name in DERIVED if name in data)
         return totals
 
     def snapshot(self) -> dict[str, Any]:
@@ -290,6 +292,7 @@ class Ledger(MutableMapping[str, Any]):
         with self.lock:
             self.generation += 1
             self._changes += 1
+            self._elsewhere = 0
             for name, value in self._data.items():
                 if isinstance(value, MutableMapping):
                     value.clear()

@@ -137,6 +137,9 @@ class BoundedQueue(Backlog):
             if self._is_open and len(self._items) > self._room:
                 self.ledger.overflow(self.max_size + self._surplus)
             while not (admitted := self._is_open and len(self._items) <= self._room):
+                if not self._is_open and self._came_in_time(item):
+                    admitted = True
+                    break
                 victim, reason = self._choose_victim(protected) if self._is_open else (None, "")
                 if victim is None:  # `item` itself is to go, or to wait
                     admitted = not self._withdraw(item)
@@ -252,6 +255,8 @@ class BoundedQueue(Backlog):
     def close(self) -> None:
         """Refuses items from now on, without counting them, and wakes who waits for room."""
         with self._lock:
+            if self._is_open:
+                self._seal()
             self._is_open = False
             self._closings += 1
             self._measure()

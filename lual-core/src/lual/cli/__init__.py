@@ -2,60 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import click
 
+from lual.cli.later import LaterCommand, LaterGroup
 
-class LaterCommand(NamedTuple):
-    """A command that is imported when it is used.
-
-    Args:
-        place: `package.module:name` of the click command.
-        help: One line for the list of commands.
-    """
-
-    place: str
-    help: str
-
+#: The distribution with the conformance kit.
+KIT = "lual-conformance"
 
 #: Every command, in the order of the help.
 COMMANDS: dict[str, LaterCommand] = {
-    "backends": LaterCommand("lual.cli.backends:backends", "List the installed backends."),
+    "backends": LaterCommand(
+        "lual.cli.backends:backends", "List the installed backends, check one, or begin a new one."
+    ),
     "demo": LaterCommand("lual.cli.demo:demo", "Replay a log, and prove that nothing is lost."),
+    "conformance": LaterCommand(
+        "lual_conformance.cli:conformance",
+        "Test a backend against the contract.",
+        needs=KIT,
+    ),
 }
-
-
-class LaterGroup(click.Group):
-    """A group whose commands are imported when they are used.
-
-    Args:
-        later: The commands, by name.
-    """
-
-    def __init__(self, *args: Any, later: Mapping[str, LaterCommand], **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self._later = later
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Returns the names in the order of the table."""
-        return [*self._later, *super().list_commands(ctx)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Returns a command, imported now; None if there is none of that name."""
-        later = self._later.get(cmd_name)
-        if later is None:
-            return super().get_command(ctx, cmd_name)
-        module, _, name = later.place.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the list of commands, importing none."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, later.help) for name, later in self._later.items()])
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

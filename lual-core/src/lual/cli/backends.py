@@ -1,16 +1,20 @@
-"""`lual backends`: which backends are installed, and what is wrong with those that aren't ok."""
+"""`lual backends`: which are installed, what is wrong with one, and how to begin a new one."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lual.cli import KIT
+from lual.cli.later import load
 from lual.engine import discovery
 from lual.engine.scan import Unreadable
 from lual.errors import ConfigError
@@ -29,7 +33,7 @@ _LEAST_NOTE = 30
 
 @click.group()
 def backends() -> None:
-    """List the installed backends, or look at one."""
+    """List the installed backends, look at one, check one, or begin a new one."""
 
 
 @backends.command("list")
@@ -78,6 +82,61 @@ def show_backend(ctx: click.Context, name: str, as_json: bool) -> None:
     _write(click.style(escape(row.name), bold=True) + f"  {_colored(row.status)}")
     for line in [*_reason_lines(row), *_detail_lines(row)]:
         _write(f"  {line}")
+
+
+@backends.command("check")
+@click.argument("name")
+@click.option(
+    "--level",
+    type=click.Choice(["smoke", "standard", "full"]),
+    default="smoke",
+    show_default=True,
+    help="How much is tried.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@click.pass_context
+def check_backend(ctx: click.Context, name: str, level: str, as_json: bool) -> None:
+    """Run the rules of the contract against the backend NAME.
+
+    Needs lual-conformance.
+    """
+    check = load("lual_conformance.cli:check_backend", needs=KIT)
+    ctx.exit(check(name, level, as_json))
+
+
+@backends.command("new")
+@click.argument("name")
+@click.option(
+    "--path",
+    "parent",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".",
+    help="Write into this folder instead of the current one.",
+)
+def write_backend(name: str, parent: Path) -> None:
+    """Write the distribution lual-backend-NAME, a backend that works.
+
+    It has one worker thread, passes the conformance kit, and is yours to change. Nothing
+    that exists is overwritten.
+    """
+    from lual.cli.new_backend import RefusedError, write_distribution
+
+    try:
+        folder, written = write_distribution(name, parent)
+    except RefusedError as refused:
+        raise click.UsageError(escape(str(refused))) from refused
+    _write(f"Wrote the backend {name} into {escape(str(folder))}:")
+    for path in written:
+        _write(f"  {path}")
+    # Without a slash, a folder could be taken for a distribution of an index.
+    place = shlex.quote(f"{os.path.join(os.curdir, folder)}[test]")
+    _write("\nNext:")
+    for command in (
+        f"pip install -e {place}",
+        f"lual backends info {name}",
+        f"lual backends check {name}",
+    ):
+        _write(escape(f"  {command}"))
 
 
 def _write(line: str) -> None:

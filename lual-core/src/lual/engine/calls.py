@@ -78,6 +78,18 @@ def disabled_method() -> Callable[..., None]:
     return _disabled if _live_check is None else _counting_disabled
 
 
+def caller() -> FrameType:
+    """Returns the frame that called the function that calls this.
+
+    A logging method itself stands for its caller if that has no frame: C code calls it,
+    `atexit` say.
+    """
+    try:
+        return sys._getframe(2)
+    except ValueError:
+        return sys._getframe(1)
+
+
 def level_method(level: int) -> Callable[..., None]:
     """Returns the method that logs at one level.
 
@@ -89,6 +101,7 @@ def level_method(level: int) -> Callable[..., None]:
     log_any = log
     survive = _survive
     getframe = sys._getframe
+    find_caller = caller
     time_ns = time.time_ns
     scope_of_context = SCOPE.get
     plain = PLAIN
@@ -110,13 +123,16 @@ def level_method(level: int) -> Callable[..., None]:
                 or self._is_special
                 or ("_asyncio" in modules and modules["_asyncio"]._get_running_loop())
             ):
-                log_any(self, level, message, args, fields, getframe(1), scope)
+                log_any(self, level, message, args, fields, find_caller(), scope)
                 return
             for value in args:
                 if type(value) not in plain:
-                    log_any(self, level, message, args, fields, getframe(1), scope)
+                    log_any(self, level, message, args, fields, find_caller(), scope)
                     return
-            frame = getframe(1)
+            try:
+                frame = getframe(1)
+            except ValueError:  # see `caller`, which would be one call more
+                frame = getframe()
             who = local.who
             pair = who.pair
             # Read past the property, which would take longer than all the reads around it.
@@ -196,7 +212,7 @@ def awaitable_method(level: int) -> Callable[..., Awaitable[None]]:
     def alog_at_level(
         self: Logger, message: object, /, *args: Any, **fields: Any
     ) -> Awaitable[None]:
-        return alog(self, level, message, args, fields, sys._getframe(1))
+        return alog(self, level, message, args, fields, caller())
 
     return alog_at_level
 

@@ -1,0 +1,1 @@
+"""What checks are made of: time, outputs, queues and processes that they control."""

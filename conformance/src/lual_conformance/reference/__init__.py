@@ -1,0 +1,1 @@
+"""Perfect backends, built from scratch: what a check must never find fault with."""

@@ -1,0 +1,1 @@
+"""Backends that keep the contract, each built in another way."""
