@@ -21,6 +21,7 @@ BATCH = ("1", "2", "3", "4", "5")
     "`start` while running changes nothing but the dispatch function; it never makes a second "
     "worker.",
     hint="start: what it does when the state is running",
+    assumes=("3.3",),
     stochastic=True,
 )
 def starting_twice_changes_nothing(kit: Kit) -> None:
