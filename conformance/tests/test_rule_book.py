@@ -85,3 +85,22 @@ def test_a_mutant_is_found_like_any_backend():
     target = Target.find(MUTANTS["FlushIgnoresInflight"].reference)
     assert target.info.name == "FlushIgnoresInflight"
     assert target.info.summary
+
+
+#: The defects of the original that the contract must not copy, and who has each here.
+ORIGINAL_DEFECTS = {
+    "a flush ends after its first batch": "FlushOneBatch",
+    "a stop throws away what waits": "StopDiscards",
+    "evictions aren't counted": "DropUncounted",
+    "block drops the newest record": "BlockIsDropNewest",
+    "submitting alone starts no batch": "NoBatchTrigger",
+    "a reset replaces the statistics": "ResetDetachesStats",
+    "a drop raises where the mapping lacks the key": "SeedStatsRaise",
+    "a record without a dispatch function vanishes": "NoDispatchVanishes",
+    "the error handler is never called": "CountsInSilence",
+}
+
+
+@pytest.mark.parametrize("name", ORIGINAL_DEFECTS.values(), ids=ORIGINAL_DEFECTS)
+def test_a_defect_of_the_original_is_in_the_zoo(name):
+    assert name in MUTANTS

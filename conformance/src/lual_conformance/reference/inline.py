@@ -178,12 +178,10 @@ class RefInline(InlineDispatch, Backend):
     def reset(self) -> None:
         """Goes back to the state after creation, counting nothing."""
         with self._lock:
-            stuck = self._in_output
             self._state = "new"
             self.queue.close()  # until a start: a submit may be on its way
             self.queue.clear()
             self._forget()
-            self._in_output = stuck
             self._zero_counters()
             self._changed.notify_all()
 

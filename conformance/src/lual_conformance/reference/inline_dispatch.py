@@ -58,12 +58,12 @@ class InlineDispatch:
         self._changed = self._turn.changed
         self._state: State = "new"
         self._floor = 0.0  # nothing that waits came before
+        self._in_output = False  # changed without the lock, by who has the turn alone
         self._forget()
 
     def _forget(self) -> None:
         self._dispatch: Dispatch | None = None
         self._demand = 0  # records before this position don't wait for their batch
-        self._in_output = False
         self._tickets: list[Ticket] = []
         self._unflushed: list[Any] = []  # dispatches called since their last flush
         self._answer = True  # of the last stop

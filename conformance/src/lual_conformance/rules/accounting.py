@@ -179,6 +179,8 @@ def _try_stop_in_vain(kit: Kit) -> None:
     seed="Statistics reporting",
 )
 def a_plain_mapping_tells_the_truth(kit: Kit) -> None:
+    if kit.usual_strategy != "drop_oldest":  # which is what those five settings come to
+        kit.not_supported("overflow:drop_oldest")
     output = Output(kit.patience)
     stats: dict[str, Any] = {"messages_processed": 0, "backend_errors": 0}
     config = BackendConfig(

@@ -69,6 +69,16 @@ class WithoutDispatchProcessed(RefThreads):
 
 
 @mutant({"4.12": "was counted as"})
+class NoDispatchVanishes(RefThreads):
+    """Forgets a record that has no dispatch function."""
+
+    def run_item(self, item: WorkItem) -> None:
+        """Books nothing."""
+        if self.func_of(item) is not None:
+            super().run_item(item)
+
+
+@mutant({"4.12": "was counted as"})
 class InlineKeepsForLater(RefInline):
     """Lets records wait as long as there is no dispatch function."""
 

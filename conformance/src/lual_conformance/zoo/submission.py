@@ -238,3 +238,16 @@ class ShallowSnapshot(RefThreads):
         return super().admit(
             WorkItem(item.logger, record, func, item.submitted_at, level, item.seq)
         )
+
+
+@mutant({"3.4": "raised KeyError"})
+class SeedStatsRaise(RefThreads):
+    """Counts drops in a key that the mapping need not have."""
+
+    def admit(self, item: WorkItem) -> bool:
+        """Counts the first drop, or raises."""
+        before = self.ledger["queue_overflows"]
+        taken = super().admit(item)
+        if self.ledger["queue_overflows"] > before:
+            self.config.stats["messages_dropped"] += 1
+        return taken

@@ -118,16 +118,23 @@ class BaseBackend(Supervised, Backend):
 
     def start(self, dispatch_func: Dispatch | None = None) -> None:
         """Begins to work; see `Backend.start`."""
-        if self._is_running(dispatch_func):
-            return
-        if not self.join_worker(0 if self._in_output else _END_GRACE):
-            raise RuntimeError("the worker of before is still inside an output")
+        while not self._is_running(dispatch_func):
+            worker = self._incarnation
+            if self._starting:  # by a start that a stop has overtaken
+                raise RuntimeError("the worker of before is still being started")
+            if not self.join_worker(0 if self._in_output else _END_GRACE):
+                raise RuntimeError("the worker of before is still inside an output")
+            if self._start_after(worker, dispatch_func):
+                return
+
+    def _start_after(self, worker: int, dispatch_func: Dispatch | None) -> bool:
+        """Starts a new worker, unless another thread did since `worker` was seen to end."""
         before = (self._state, self._dispatch, self._gave_up)
         mine = -1
         try:
             with self._lock:
-                if self._is_running(dispatch_func):  # another thread was faster
-                    return
+                if worker != self._incarnation or self._state in ("running", "stopping"):
+                    return False
                 self._forget_work()
                 self._supervisor.forget()
                 self._in_output = self._gave_up = False
@@ -137,7 +144,7 @@ class BaseBackend(Supervised, Backend):
                 self._state = "running"
                 if dispatch_func is not None:
                     self._dispatch = dispatch_func
-            self._launch()
+            self._launch(mine)
             with self._lock:
                 if mine == self._epoch and self._state == "running":
                     self._open_door()
@@ -146,6 +153,7 @@ class BaseBackend(Supervised, Backend):
                 if mine == self._epoch:
                     self._undo_start(*before)
             raise
+        return True
 
     def _undo_start(self, state: State, dispatch_func: Dispatch | None, gave_up: bool) -> None:
         self._close_door()

@@ -101,11 +101,17 @@ class Supervised(Consumer, ABC):
 
     # Starting and ending
 
-    def _launch(self) -> None:
-        """Starts a worker; raises if it can't."""
+    def _launch(self, epoch: int | None = None) -> None:
+        """Starts a worker; raises if it can't.
+
+        Args:
+            epoch: The one it is for, should another thread stop or start meanwhile; None: any.
+        """
         mine = 0
         try:
             with self._lock:
+                if epoch is not None and (epoch != self._epoch or self._state != "running"):
+                    return
                 self._incarnation += 1
                 mine = self._starting = self._incarnation
                 self._worker_lives = True
