@@ -24,7 +24,7 @@ from lual_conformance.target import Target
 _T = TypeVar("_T")
 
 #: Real seconds that other processes get, however soon a call counts as hung.
-_CHILD_PATIENCE = 8.0
+_CHILD_PATIENCE = 20.0
 
 #: By how much times are shortened for backends that run in real time.
 _WALL_SPEED = 20.0

@@ -106,15 +106,20 @@ def rules_for(mutant: Mutant | None, settings: RunSettings, *, thorough: bool) -
         thorough: Whether all rules run.
     """
     rules = planned(settings)
-    every = {rule.id: rule for rule in rules}
     if thorough or mutant is None:
         return rules
-    starts = any(every[id].processes for id in mutant.expect if id in every)
+    starts = _starts_processes(mutant)
     return [
         rule
         for rule in rules
         if rule.id in mutant.expect or not (rule.id in COSTLY or (rule.processes and not starts))
     ]
+
+
+def _starts_processes(mutant: Mutant) -> bool:
+    """Tells whether a rule that the mutant must break starts processes."""
+    rules = load_rules()
+    return any(rules[id].processes for id in mutant.expect)
 
 
 def references(names: Iterable[str]) -> list[str]:
@@ -130,7 +135,10 @@ def references(names: Iterable[str]) -> list[str]:
     mutants = load_mutants()
     wanted = list(names)
     if not wanted:
-        return [*PERFECT, *(mutant.reference for mutant in mutants.values())]
+        # The slowest first, so that none of them is left alone at the end.
+        slow = [m.reference for m in mutants.values() if _starts_processes(m)]
+        quick = [m.reference for m in mutants.values() if not _starts_processes(m)]
+        return [*slow, *PERFECT, *quick]
     found: list[str] = []
     for name in wanted:
         if name == "perfect":

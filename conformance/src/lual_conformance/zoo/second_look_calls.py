@@ -87,7 +87,7 @@ class RaisesTimeouts(HiredBackend):
 # Stop
 
 
-@mutant({"9.1": "had not written 125 of 125"}, plugin=claiming)
+@mutant({"9.1": "stop returned True and had not written"}, plugin=claiming)
 class JoinsOnly(HiredBackend):
     """Ends its worker without draining."""
 
