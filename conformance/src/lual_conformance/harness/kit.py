@@ -212,11 +212,13 @@ class Kit:
 
     def becomes_true(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Tells whether a condition comes true within so many real seconds."""
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, 0.0005
         while not condition():
-            if time.monotonic() >= deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 return False
-            time.sleep(0.001)
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, 0.01)  # what doesn't come soon isn't worth looking often
         return True
 
     def eventually(self, condition: Callable[[], bool], observed: str) -> None:
