@@ -97,10 +97,11 @@ class Backlog:
         self._sealed = self._removed + self._ahead() + min(len(self._items), self._room)
 
     def _came_in_time(self, item: WorkItem) -> bool:
-        """Tells whether an item that was appended came before the closing."""
-        first = self._removed + self._ahead()
-        places = range(min(len(self._items), self._sealed - first) - 1, -1, -1)
-        return any(self._items[place] is item for place in places)
+        """Tells whether an item that still waits came before the closing."""
+        for place in range(len(self._items) - 1, -1, -1):  # what is in doubt stands near the end
+            if self._items[place] is item:
+                return self._removed + self._ahead() + place < self._sealed
+        return False
 
     def _withdraw(self, item: WorkItem) -> bool:
         """Takes out an item that was appended.
