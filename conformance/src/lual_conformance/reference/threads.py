@@ -12,7 +12,8 @@ import threading
 from collections import deque
 from typing import Any
 
-from lual.backend import Backend, BackendConfig, BackendInfo, WorkItem, hookimpl, run_batch
+from lual.backend import Backend, BackendConfig, WorkItem, hookimpl, run_batch
+from lual_conformance.reference.plugin import Plugin
 
 CAPABILITIES = {
     "worker": "thread",
@@ -497,34 +498,18 @@ class RefThreads(Backend):
         return {**self.ledger.snapshot(), "state": self.state}
 
 
-class RefThreadsPlugin:
+class RefThreadsPlugin(Plugin):
     """The hooks of a backend of this family.
 
     Args:
         backend: Its class.
         name: Its name.
-        capabilities: What differs from `CAPABILITIES`.
+        **capabilities: What differs from `CAPABILITIES`.
     """
 
     def __init__(self, backend: type[RefThreads], name: str, **capabilities: Any) -> None:
-        self._backend = backend
-        self._info = BackendInfo(
-            name=name,
-            version="1.0",
-            summary="a worker thread, plain and slow",
-            capabilities={**CAPABILITIES, **capabilities},
-        )
-
-    @hookimpl
-    def lual_backend_info(self) -> BackendInfo:
-        """Says what the backend is."""
-        return self._info
-
-    @hookimpl
-    def lual_create_backend(self, config: BackendConfig) -> RefThreads:
-        """Builds it; it has no options."""
-        config.check_options()
-        return self._backend(config)
+        summary = "a worker thread, plain and slow"
+        super().__init__(backend, name, summary, **{**CAPABILITIES, **capabilities})
 
     @hookimpl
     def lual_backend_faults(self, backend: RefThreads) -> RefThreads:

@@ -19,9 +19,9 @@ from lual_conformance.zoo.registry import mutant
 
 class _TakesAll(RefThreadsPlugin):
     @hookimpl
-    def lual_create_backend(self, config: BackendConfig) -> RefThreads:
+    def lual_create_backend(self, config: BackendConfig) -> Any:
         """Builds it, whatever the options."""
-        return self._backend(config)
+        return self._create(config)
 
 
 @mutant({"1.4": "instead of raising ConfigError"}, plugin=_TakesAll)
@@ -41,12 +41,12 @@ class FailsAtFirstSubmit(RefThreads):
 
 class _TakesEmpty(RefThreadsPlugin):
     @hookimpl
-    def lual_create_backend(self, config: BackendConfig) -> RefThreads:
+    def lual_create_backend(self, config: BackendConfig) -> Any:
         """Builds it, if no option is set to anything."""
         for name, value in config.options.items():
             if value:
                 raise ConfigError(f"backend_options has {name!r}, which this backend doesn't know")
-        return self._backend(config)
+        return self._create(config)
 
 
 @mutant({"1.4": "instead of raising ConfigError"}, plugin=_TakesEmpty)
@@ -56,11 +56,11 @@ class IgnoresEmptyOptions(RefThreads):
 
 class _Unhelpful(RefThreadsPlugin):
     @hookimpl
-    def lual_create_backend(self, config: BackendConfig) -> RefThreads:
+    def lual_create_backend(self, config: BackendConfig) -> Any:
         """Builds it without options."""
         if config.options:
             raise ConfigError("invalid backend options")
-        return self._backend(config)
+        return self._create(config)
 
 
 @mutant({"1.4": "doesn't name it"}, plugin=_Unhelpful)

@@ -51,9 +51,9 @@ class FickleInfo(RefThreads):
 
 class _WrongArgument(RefThreadsPlugin):
     @hookimpl
-    def lual_create_backend(self, cfg: BackendConfig) -> RefThreads:
+    def lual_create_backend(self, cfg: BackendConfig) -> Any:
         """Builds it from an argument that lual doesn't pass."""
-        return self._backend(cfg)
+        return self._create(cfg)
 
 
 @mutant({"1.1": "P4 lual_create_backend(cfg)"}, plugin=_WrongArgument)

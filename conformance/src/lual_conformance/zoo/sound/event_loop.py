@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from lual.backend import Backend, BackendConfig, BackendInfo, WorkItem, hookimpl
+from lual.backend import Backend, WorkItem
 from lual.backend.clock import check_timeout
 from lual.context import dispatch_depth
+from lual_conformance.reference.plugin import Plugin
 from lual_conformance.zoo.sound.loop_task import LoopTask, running_loop
 from lual_conformance.zoo.sound.loop_work import Ticket
 
@@ -224,34 +225,18 @@ class EventLoopBackend(LoopTask, Backend):
         return {**self.ledger.snapshot(), "state": self.state}
 
 
-class EventLoopPlugin:
+class EventLoopPlugin(Plugin):
     """The hooks of a backend of this family.
 
     Args:
         backend: Its class.
         name: Its name.
-        capabilities: What differs from `CAPABILITIES`.
+        **capabilities: What differs from `CAPABILITIES`.
     """
 
     def __init__(self, backend: type[EventLoopBackend], name: str, **capabilities: Any) -> None:
-        self._backend = backend
-        self._info = BackendInfo(
-            name=name,
-            version="0.1.0",
-            summary="a task in the application's event loop, outputs on a thread beside it",
-            capabilities={**CAPABILITIES, **capabilities},
-        )
-
-    @hookimpl
-    def lual_backend_info(self) -> BackendInfo:
-        """Says what the backend is."""
-        return self._info
-
-    @hookimpl
-    def lual_create_backend(self, config: BackendConfig) -> EventLoopBackend:
-        """Builds it; it has no options."""
-        config.check_options()
-        return self._backend(config)
+        summary = "a task in the application's event loop, outputs on a thread beside it"
+        super().__init__(backend, name, summary, **{**CAPABILITIES, **capabilities})
 
 
 EventLoopBackend.plugin_class = EventLoopPlugin
